@@ -1,0 +1,132 @@
+"""What an admin may do: one list of permissions, roles are sets of them.
+
+A permission is ``section.resource.action``. Manual, "Admin Accounts" and "Partner Roles".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+from flask import abort, has_request_context
+from flask_login import current_user
+
+
+class Permission(StrEnum):
+    """Every permission there is. Views declare their resource; tests walk every route × role."""
+
+    DASHBOARD_VIEW = "dashboard.home.view"
+    LOCATION_VIEW = "assets.location.view"
+    LOCATION_CREATE = "assets.location.create"
+    LOCATION_EDIT = "assets.location.edit"
+    LOCATION_DELETE = "assets.location.delete"
+    LOCATION_EXPORT = "assets.location.export"
+    ZONE_VIEW = "assets.charging_zone.view"
+    ZONE_CREATE = "assets.charging_zone.create"
+    ZONE_EDIT = "assets.charging_zone.edit"
+    ZONE_DELETE = "assets.charging_zone.delete"
+    ZONE_EXPORT = "assets.charging_zone.export"
+    CHARGE_POINT_VIEW = "assets.charge_point.view"
+    CHARGE_POINT_CREATE = "assets.charge_point.create"
+    CHARGE_POINT_EDIT = "assets.charge_point.edit"
+    CHARGE_POINT_DELETE = "assets.charge_point.delete"
+    CHARGE_POINT_EXPORT = "assets.charge_point.export"
+    CHARGE_POINT_COMMAND = "assets.charge_point.command"
+    TARIFF_VIEW = "tariffs.tariff.view"
+    TARIFF_CREATE = "tariffs.tariff.create"
+    TARIFF_EDIT = "tariffs.tariff.edit"
+    TARIFF_DELETE = "tariffs.tariff.delete"
+    TARIFF_EXPORT = "tariffs.tariff.export"
+    TARIFF_GROUP_VIEW = "tariffs.tariff_group.view"
+    TARIFF_GROUP_CREATE = "tariffs.tariff_group.create"
+    TARIFF_GROUP_EDIT = "tariffs.tariff_group.edit"
+    TARIFF_GROUP_DELETE = "tariffs.tariff_group.delete"
+    TARIFF_GROUP_EXPORT = "tariffs.tariff_group.export"
+    SESSION_VIEW = "activity.charging_session.view"
+    SESSION_EXPORT = "activity.charging_session.export"
+    SESSION_STOP = "activity.charging_session.stop"
+    AUTHORIZATION_VIEW = "activity.authorization.view"
+    AUTHORIZATION_EXPORT = "activity.authorization.export"
+    ACTION_VIEW = "activity.action.view"
+    ACTION_EXPORT = "activity.action.export"
+    TRANSACTION_VIEW = "payments.transaction.view"
+    TRANSACTION_EXPORT = "payments.transaction.export"
+    USER_VIEW = "crm.user.view"
+    USER_CREATE = "crm.user.create"
+    USER_EDIT = "crm.user.edit"
+    USER_DELETE = "crm.user.delete"
+    USER_EXPORT = "crm.user.export"
+    USER_CHANGE_STATUS = "crm.user.change_status"
+    USER_ADD_BALANCE = "crm.user.add_balance"
+    USER_GROUP_VIEW = "crm.user_group.view"
+    USER_GROUP_CREATE = "crm.user_group.create"
+    USER_GROUP_EDIT = "crm.user_group.edit"
+    USER_GROUP_DELETE = "crm.user_group.delete"
+    USER_GROUP_EXPORT = "crm.user_group.export"
+    RFID_TAG_VIEW = "crm.rfid_tag.view"
+    RFID_TAG_CREATE = "crm.rfid_tag.create"
+    RFID_TAG_EDIT = "crm.rfid_tag.edit"
+    RFID_TAG_DELETE = "crm.rfid_tag.delete"
+    RFID_TAG_EXPORT = "crm.rfid_tag.export"
+    ADMIN_VIEW = "configuration.admin.view"
+    ADMIN_CREATE = "configuration.admin.create"
+    ADMIN_EDIT = "configuration.admin.edit"
+    ADMIN_DELETE = "configuration.admin.delete"
+    ADMIN_EXPORT = "configuration.admin.export"
+    ROLE_VIEW = "configuration.role.view"
+    ROLE_CREATE = "configuration.role.create"
+    ROLE_EDIT = "configuration.role.edit"
+    ROLE_DELETE = "configuration.role.delete"
+    ROLE_EXPORT = "configuration.role.export"
+    SETTING_VIEW = "configuration.setting.view"
+    SETTING_EDIT = "configuration.setting.edit"
+    VAT_VIEW = "configuration.vat.view"
+    VAT_CREATE = "configuration.vat.create"
+    VAT_EDIT = "configuration.vat.edit"
+    VAT_DELETE = "configuration.vat.delete"
+    VAT_EXPORT = "configuration.vat.export"
+    CURRENCY_VIEW = "configuration.currency.view"
+    CURRENCY_CREATE = "configuration.currency.create"
+    CURRENCY_EDIT = "configuration.currency.edit"
+    CURRENCY_DELETE = "configuration.currency.delete"
+    CURRENCY_EXPORT = "configuration.currency.export"
+
+    @property
+    def section(self) -> str:
+        """The menu section the permission belongs to."""
+        return self.value.split(".", 1)[0]
+
+
+SUPER_USER = frozenset(Permission)
+OPERATOR = frozenset(
+    p for p in Permission if not p.startswith(("configuration.admin.", "configuration.role."))
+)
+ANALYST = frozenset(p for p in Permission if p.section in ("activity", "analytics"))
+
+#: name → permissions of the roles every system has (manual, "Admin Accounts"). They cannot be edited.
+BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
+    "Super User": SUPER_USER,
+    "Operator": OPERATOR,
+    "Analyst": ANALYST,
+}
+
+
+def can(permission: str | Permission) -> bool:
+    """Whether the signed-in admin holds a permission. Raises ValueError for one that does not exist."""
+    wanted = Permission(permission)
+    return bool(
+        has_request_context() and current_user.is_authenticated and wanted in current_user.permissions
+    )
+
+
+def require(permission: str | Permission) -> None:
+    """Abort with 401 or 403 unless the signed-in admin holds the permission."""
+    if can(permission):
+        return
+    abort(403 if current_user.is_authenticated else 401)
+
+
+def known(values: Iterable[str]) -> frozenset[Permission]:
+    """Stored names as permissions; names of an older version that no longer exist are left out."""
+    existing = {p.value for p in Permission}
+    return frozenset(Permission(v) for v in values if v in existing)
