@@ -42,7 +42,11 @@ def prepare(admin_url: str, config: Config) -> str:
     Raises ConfigurationError when the database cannot be reached or its login lacks a role.
     """
     embedded = config.database_url is None
+    target = migration_url(admin_url, config)
+    ours = with_login(target, "sync_app", derived_password(config.secret_key, "sync_app"))
     try:
+        if _works(ours):
+            return ours
         with psycopg.connect(admin_url, autocommit=True, connect_timeout=10) as connection:
             if not _is_superuser(connection):
                 _check_membership(connection)
@@ -57,13 +61,24 @@ def prepare(admin_url: str, config: Config) -> str:
                 )
             if embedded:
                 _create_database(connection)
-        target = migration_url(admin_url, config)
         with psycopg.connect(target, autocommit=True, connect_timeout=10) as connection:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             _grant(connection)
     except psycopg.OperationalError as error:
-        raise ConfigurationError(f"the database does not answer: {str(error).strip().splitlines()[-1]}") from None
-    return with_login(target, "sync_app", derived_password(config.secret_key, "sync_app"))
+        raise ConfigurationError(
+            f"the database does not answer: {str(error).strip().splitlines()[-1]}"
+        ) from None
+    return ours
+
+
+def _works(url: str) -> bool:
+    """Whether an earlier start has done all this already."""
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:
+            connection.execute("SET ROLE sync_staff")
+            return True
+    except psycopg.Error:
+        return False
 
 
 def migration_url(admin_url: str, config: Config) -> str:

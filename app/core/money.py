@@ -73,7 +73,7 @@ def _require_decimal(amount: object) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """An amount in a currency. Not rounded by itself: a unit price may have more decimals than the currency."""
+    """An amount in a currency. Not rounded by itself: a unit price may have more decimals."""
 
     amount: Decimal
     currency: Currency

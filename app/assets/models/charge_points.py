@@ -160,7 +160,9 @@ class ChargePoint(Base):
     phases: Mapped[int | None] = mapped_column(SmallInteger)
     input_voltage_v: Mapped[int | None] = mapped_column(SmallInteger)
     connected_phase: Mapped[int | None] = mapped_column(SmallInteger)
-    phase_rotation: Mapped[PhaseRotation | None] = mapped_column(enum_type(PhaseRotation, "cp_phase_rotation"))
+    phase_rotation: Mapped[PhaseRotation | None] = mapped_column(
+        enum_type(PhaseRotation, "cp_phase_rotation")
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
@@ -208,7 +210,9 @@ class Evse(Base):
     __tablename__ = "evse"
     __table_args__ = (
         UniqueConstraint("id", "partner_id", name="uq_evse_id_partner_id"),
-        UniqueConstraint("charge_point_id", "network_id", name="uq_evse_charge_point_id_network_id", deferrable=True),
+        UniqueConstraint(
+            "charge_point_id", "network_id", name="uq_evse_charge_point_id_network_id", deferrable=True
+        ),
         Index("uq_evse_code_upper", func.upper(text("code")), unique=True),
         ForeignKeyConstraint(
             ["charge_point_id", "partner_id"],

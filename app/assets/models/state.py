@@ -52,7 +52,6 @@ class ChargePointState(Base):
             onupdate="CASCADE",
             ondelete="CASCADE",
         ),
-        {"postgresql_with": {"fillfactor": 50}},
     )
 
     charge_point_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
@@ -98,7 +97,6 @@ class EvseState(Base):
             onupdate="CASCADE",
             ondelete="CASCADE",
         ),
-        {"postgresql_with": {"fillfactor": 50}},
     )
 
     evse_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

@@ -1,0 +1,31 @@
+"""Authorizations, charging sessions, readings and the stations' logs."""
+
+from app.charging.models.logs import (
+    CommunicationLog,
+    Direction,
+    FrameKind,
+    HardwareStatusLog,
+    NetworkStatusLog,
+    UnknownStation,
+)
+from app.charging.models.sessions import (
+    Authorization,
+    AuthorizationResult,
+    AuthorizationSource,
+    ChargingSession,
+    MeterReading,
+)
+
+__all__ = [
+    "Authorization",
+    "AuthorizationResult",
+    "AuthorizationSource",
+    "ChargingSession",
+    "CommunicationLog",
+    "Direction",
+    "FrameKind",
+    "HardwareStatusLog",
+    "MeterReading",
+    "NetworkStatusLog",
+    "UnknownStation",
+]

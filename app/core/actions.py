@@ -1,0 +1,66 @@
+"""The Actions log: every remote or account-changing action is a row with a reason before anything happens.
+
+Manual, "Charge Point Actions"; product.md, "Actions".
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.core.models import HOUSE_PARTNER_ID, Action, ActionStatus, Admin
+
+RULE = "System"
+
+
+class ReasonRequired(ValueError):
+    """An action needs a reason of at least one visible character."""
+
+
+def open_action(
+    session: Session,
+    *,
+    name: str,
+    target_type: str,
+    target_id: int,
+    target_label: str,
+    reason: str,
+    actor: Admin | None,
+    status: ActionStatus,
+    partner_id: int = HOUSE_PARTNER_ID,
+    charge_point_id: int | None = None,
+    info: str | None = None,
+    command: str | None = None,
+    request: dict[str, Any] | None = None,
+    deadline_at: datetime | None = None,
+    now: datetime,
+) -> Action:
+    """Write the row of an action and flush, so that it has its number. ``actor`` None: a rule of the system.
+
+    Raises ReasonRequired.
+    """
+    if not reason.strip():
+        raise ReasonRequired("a reason is required; it is kept in the Actions log")
+    action = Action(
+        partner_id=partner_id,
+        created_at=now,
+        name=name,
+        target_type=target_type,
+        target_id=target_id,
+        target_label=target_label[:255],
+        charge_point_id=charge_point_id,
+        info=info,
+        reason=reason.strip(),
+        status=status,
+        admin_id=actor.id if actor else None,
+        initiated_by=actor.name if actor else RULE,
+        command=command,
+        request=request,
+        deadline_at=deadline_at,
+        finished_at=None if status is ActionStatus.PENDING else now,
+    )
+    session.add(action)
+    session.flush()
+    return action

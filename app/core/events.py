@@ -1,0 +1,71 @@
+"""What happened, told to whoever listens: screens through Redis, rules in this process after the commit.
+
+Events carry ids, never data: a listener reads what it may see. They may be lost; nothing depends on them
+being delivered (docs/adr/0004-state-and-events.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import redis
+import structlog
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "sync:events"
+_PENDING = "sync_pending_events"
+
+_client: redis.Redis | None = None
+_listeners: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
+
+
+def init(client: redis.Redis) -> None:
+    """Give the process its Redis."""
+    global _client
+    _client = client
+
+
+def listen(name: str, function: Callable[[dict[str, Any]], None]) -> None:
+    """Call ``function(event)`` in this process after each commit that announced ``name``."""
+    _listeners.setdefault(name, []).append(function)
+
+
+def announce(session: Session, name: str, *, partner_id: int, **ids: Any) -> None:
+    """Tell of something once the session commits; a rollback forgets it.
+
+    ``name`` is ``thing.verb`` ("session.finished"); ``ids`` are numbers and short words.
+    """
+    session.info.setdefault(_PENDING, []).append({"name": name, "partner_id": partner_id, **ids})
+
+
+def publish(events: list[dict[str, Any]]) -> None:
+    """Tell of things already committed. Redis being away costs the news, never the work."""
+    for item in events:
+        for function in _listeners.get(item["name"], ()):
+            function(item)
+    if _client is None or not events:
+        return
+    try:
+        pipeline = _client.pipeline(transaction=False)
+        for item in events:
+            pipeline.publish(CHANNEL, orjson.dumps(item))
+        pipeline.execute()
+    except redis.exceptions.RedisError as error:
+        log.warning("events.lost", count=len(events), error=str(error))
+
+
+@event.listens_for(Session, "after_commit")
+def _after_commit(session: Session) -> None:
+    pending = session.info.pop(_PENDING, None)
+    if pending:
+        publish(pending)
+
+
+@event.listens_for(Session, "after_rollback")
+def _after_rollback(session: Session) -> None:
+    session.info.pop(_PENDING, None)

@@ -1,0 +1,324 @@
+"""The system's settings: typed definitions as data, values in the database, in force without a restart.
+
+A value is read through ``get(setting)``; each process keeps the stored values for a moment and asks the
+database again after ``CACHE_SECONDS``, or at once after a change of its own.
+Keys are the provisioning file's (``billing.strategy``). Manual, "Settings".
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from typing import Any, cast
+from zoneinfo import available_timezones
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.core.audit import record_change
+from app.core.models import Admin, Setting
+
+CACHE_SECONDS = 2.0
+
+
+class InvalidSetting(ValueError):
+    """The value does not fit the setting; the message says what would."""
+
+
+class Kind(StrEnum):
+    """What a setting's value is."""
+
+    BOOLEAN = "boolean"
+    INTEGER = "integer"
+    AMOUNT = "amount"
+    TEXT = "text"
+    CHOICE = "choice"
+    EMAILS = "emails"
+    TIMEZONE = "timezone"
+    CURRENCY = "currency"
+    VAT = "vat"
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A setting: where it stands, what it takes, what it means, what holds when nobody set it."""
+
+    key: str
+    group: str
+    label: str
+    kind: Kind
+    default: Any
+    help: str
+    unit: str = ""
+    minimum: int | None = None
+    maximum: int | None = None
+    optional: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
+
+
+BILLING_STRATEGIES = (
+    ("after_session", "Require payment method and bill it AFTER the end of the session"),
+    ("preauthorize", "Require payment method and authorize certain amount before starting session"),
+    ("balance_or_payment_method", "Require payment method OR minimum amount in balance"),
+    ("none", "Do NOT require payment method and do NOT require any amount in balance"),
+)
+
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition("system.currency", "General", "Base currency", Kind.CURRENCY, "EUR",
+               "The currency of tariffs and balances. Sessions keep the currency they were priced in."),
+    Definition("system.vat", "General", "Base VAT", Kind.VAT, "Standard",
+               "The VAT rate contained in tariff prices, by its name in CONFIGURATION > VAT."),
+    Definition("system.timezone", "General", "Timezone", Kind.TIMEZONE, "UTC",
+               "Base time zone: exports, reports, receipts, and day/night hours of locations without one of their own."),
+    Definition("system.company_name", "General", "Company name", Kind.TEXT, "SYNC EV.CHARGE",
+               "Shown to drivers and on documents.", maximum=120),
+    Definition("session.fail_starting_after_seconds", "Session timeout", "Fail starting after", Kind.INTEGER, 60,
+               "If the driver does not plug in within this time, the session is discarded.", "seconds", 10, 3600),
+    Definition("session.reset_stopping_after_seconds", "Session timeout", "Reset stopping after", Kind.INTEGER, 60,
+               "If the charge point does not answer a stop within this time, the stop can be tried again.",
+               "seconds", 10, 3600),
+    Definition("session.finish_after_inactivity_minutes", "Session timeout", "Finish after inactivity", Kind.INTEGER,
+               120, "A session without meter values for this long is considered over and is finished.",
+               "minutes", 5, 1440),
+    Definition("session.allow_concurrent", "Session timeout", "Several sessions at once", Kind.BOOLEAN, True,
+               "Whether a user may charge at more than one EVSE at the same time."),
+    Definition("billing.strategy", "User billing", "Billing strategy", Kind.CHOICE, "none",
+               "What a driver needs before a session may start. Holds for free tariffs too, except the last.",
+               choices=BILLING_STRATEGIES),
+    Definition("billing.minimum_balance_to_start", "User billing", "Minimum balance required to start session",
+               Kind.AMOUNT, None, "A session does not start with less than this in the balance. Empty: no minimum.",
+               minimum=0, optional=True),
+    Definition("billing.stop_below_balance", "User billing",
+               "Automatically stop session when the available balance falls below this amount",
+               Kind.AMOUNT, None, "Usually lower than the auto top-up limit. Empty: the session is not stopped.",
+               minimum=0, optional=True),
+    Definition("billing.payment_method_not_for_sessions", "User billing",
+               "Do not allow direct use of payment method for payment", Kind.BOOLEAN, False,
+               "Sessions are then always paid from the balance; payment methods only top it up."),
+    Definition("connection.temporarily_unavailable_after_seconds", "Connection",
+               'Set station connection status to "Temporary unavailable" after', Kind.INTEGER, 120,
+               "Seconds without any sign of life of a charge point.", "seconds", 10, 86400),
+    Definition("connection.long_term_unavailable_after_seconds", "Connection",
+               'Set station connection status to "Long term unavailable" after', Kind.INTEGER, 300,
+               "Seconds without any sign of life until the station is shown as Out of order to drivers.",
+               "seconds", 20, 604800),
+    Definition("connection.ping_interval_seconds", "Connection", "WebSocket ping interval", Kind.INTEGER, 30,
+               "How often the server pings idle charge points; some drop connections idle for 110 seconds.",
+               "seconds", 5, 60),
+    Definition("charge_point.heartbeat_interval_seconds", "Charge point configuration defaults", "Heartbeat interval",
+               Kind.INTEGER, 300, "Given to each charge point when it boots.", "seconds", 10, 86400),
+    Definition("charge_point.meter_value_sample_interval_seconds", "Charge point configuration defaults",
+               "MeterValueSampleInterval", Kind.INTEGER, 60, "How often a charging session reports its meter.",
+               "seconds", 5, 3600),
+    Definition("charge_point.command_timeout_seconds", "Charge point configuration defaults", "Command time-out",
+               Kind.INTEGER, 30, "How long an action waits for the charge point's answer.", "seconds", 5, 300),
+    Definition("retention.communication_log_days", "Retention", "Keep communication logs", Kind.INTEGER, 90,
+               "Older months are dropped.", "days", 31, 3650),
+    Definition("retention.status_log_days", "Retention", "Keep status logs", Kind.INTEGER, 365,
+               "Network and hardware status logs; older months are dropped.", "days", 31, 3650),
+    Definition("retention.meter_reading_days", "Retention", "Keep meter readings", Kind.INTEGER, 1825,
+               "Readings that a session's price can be explained with; older months are dropped.", "days", 365, 7300),
+    Definition("notification.generic_emails", "Notification e-mail addresses", "Generic notifications", Kind.EMAILS,
+               [], "Addresses, separated by commas."),
+    Definition("notification.fault_emails", "Notification e-mail addresses", "Auto-recovery & faults", Kind.EMAILS,
+               [], "Addresses, separated by commas."),
+    Definition("map.tile_url", "Map", "Tile server", Kind.TEXT, "",
+               "URL with {z}/{x}/{y}; empty: the built-in outline of countries.", maximum=255),
+    Definition("map.default_latitude", "Map", "Default location, latitude", Kind.TEXT, "48.0",
+               "Where maps open when there is nothing to show.", maximum=12),
+    Definition("map.default_longitude", "Map", "Default location, longitude", Kind.TEXT, "12.0",
+               "Where maps open when there is nothing to show.", maximum=12),
+)  # fmt: skip
+
+BY_KEY: dict[str, Definition] = {d.key: d for d in DEFINITIONS}
+
+_EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+")
+
+
+def groups() -> dict[str, list[Definition]]:
+    """The definitions by group, in the order of this page."""
+    result: dict[str, list[Definition]] = {}
+    for definition in DEFINITIONS:
+        result.setdefault(definition.group, []).append(definition)
+    return result
+
+
+def parse(definition: Definition, raw: Any) -> Any:
+    """The typed value of what a form or file gave. Raises InvalidSetting with what would be right.
+
+    Amounts come back as Decimal, addresses as a list, empty optional values as None.
+    """
+    if raw is None or (isinstance(raw, str) and not raw.strip()):
+        if definition.optional:
+            return None
+        if definition.kind is Kind.EMAILS:
+            return []
+        if definition.kind is Kind.TEXT:
+            return ""
+        if definition.kind is Kind.BOOLEAN:
+            return False
+        raise InvalidSetting("a value is required")
+    return _PARSERS[definition.kind](definition, raw)
+
+
+def _boolean(_definition: Definition, raw: Any) -> bool:
+    if isinstance(raw, bool):
+        return raw
+    text = str(raw).strip().lower()
+    if text in ("1", "true", "yes", "on", "y"):
+        return True
+    if text in ("0", "false", "no", "off", "n"):
+        return False
+    raise InvalidSetting("yes or no is expected")
+
+
+def _in_range(definition: Definition, value: Any) -> None:
+    if definition.minimum is not None and value < definition.minimum:
+        raise InvalidSetting(f"at least {definition.minimum} is expected")
+    if definition.maximum is not None and value > definition.maximum:
+        raise InvalidSetting(f"at most {definition.maximum} is expected")
+
+
+def _integer(definition: Definition, raw: Any) -> int:
+    if isinstance(raw, bool) or not re.fullmatch(r"[+-]?\d{1,12}", str(raw).strip()):
+        raise InvalidSetting("a whole number is expected")
+    value = int(str(raw).strip())
+    _in_range(definition, value)
+    return value
+
+
+def _amount(definition: Definition, raw: Any) -> Decimal:
+    try:
+        value = Decimal(str(raw).strip())
+    except InvalidOperation:
+        raise InvalidSetting("an amount such as 5.00 is expected") from None
+    if not value.is_finite() or value != round(value, 4):
+        raise InvalidSetting("an amount with at most four decimals is expected")
+    _in_range(definition, value)
+    return value
+
+
+def _text(definition: Definition, raw: Any) -> str:
+    value = str(raw).strip()
+    if definition.maximum is not None and len(value) > definition.maximum:
+        raise InvalidSetting(f"at most {definition.maximum} characters are expected")
+    return value
+
+
+def _choice(definition: Definition, raw: Any) -> str:
+    allowed = [value for value, _ in definition.choices]
+    if raw not in allowed:
+        raise InvalidSetting("one of " + ", ".join(allowed) + " is expected")
+    return str(raw)
+
+
+def _emails(_definition: Definition, raw: Any) -> list[str]:
+    parts = raw if isinstance(raw, list) else re.split(r"[,;\s]+", str(raw))
+    addresses = [str(p).strip() for p in parts if str(p).strip()]
+    for address in addresses:
+        if not _EMAIL.fullmatch(address):
+            raise InvalidSetting(f"{address!r} is not an e-mail address")
+    return addresses
+
+
+def _timezone(_definition: Definition, raw: Any) -> str:
+    if raw not in available_timezones():
+        raise InvalidSetting("a time zone such as Europe/Sofia is expected")
+    return str(raw)
+
+
+def _code(_definition: Definition, raw: Any) -> str:
+    code = str(raw).strip().upper()
+    if not re.fullmatch(r"[A-Z]{3}", code):
+        raise InvalidSetting("a currency code such as EUR is expected")
+    return code
+
+
+_PARSERS: dict[Kind, Callable[[Definition, Any], Any]] = {
+    Kind.BOOLEAN: _boolean,
+    Kind.INTEGER: _integer,
+    Kind.AMOUNT: _amount,
+    Kind.TEXT: _text,
+    Kind.CHOICE: _choice,
+    Kind.EMAILS: _emails,
+    Kind.TIMEZONE: _timezone,
+    Kind.CURRENCY: _code,
+    Kind.VAT: _text,
+}
+
+
+# --- stored values
+
+_cache: dict[str, Any] = {}
+_cached_at = float("-inf")
+
+
+def forget() -> None:
+    """Ask the database again at the next read (after a change, and between tests)."""
+    global _cached_at
+    _cached_at = float("-inf")
+
+
+def _stored(session: Session) -> dict[str, Any]:
+    global _cache, _cached_at
+    if time.monotonic() - _cached_at > CACHE_SECONDS:
+        _cache = {key: value for key, value in session.execute(select(Setting.key, Setting.value))}
+        _cached_at = time.monotonic()
+    return _cache
+
+
+def get(session: Session, key: str) -> Any:
+    """The value in force. Raises KeyError for a key that has no definition."""
+    definition = BY_KEY[key]
+    stored = _stored(session)
+    return parse(definition, stored[key]) if key in stored else definition.default
+
+
+def get_int(session: Session, key: str) -> int:
+    """A whole-number setting."""
+    return cast(int, get(session, key))
+
+
+def get_text(session: Session, key: str) -> str:
+    """A text, choice, currency or time zone setting."""
+    return cast(str, get(session, key))
+
+
+def get_amount(session: Session, key: str) -> Decimal | None:
+    """An amount in the base currency, or None when empty."""
+    return cast("Decimal | None", get(session, key))
+
+
+def change_setting(session: Session, *, key: str, value: Any, actor: Admin | None) -> bool:
+    """Store a value and audit the change; False when it was that already. Flushes.
+
+    Raises KeyError for an unknown key and InvalidSetting for a value that does not fit.
+    """
+    definition = BY_KEY[key]
+    parsed = parse(definition, value)
+    before = get(session, key)
+    if parsed == before:
+        return False
+    stored = str(parsed) if isinstance(parsed, Decimal) else parsed
+    row = session.get(Setting, key)
+    if row is None:
+        session.add(Setting(key=key, value=stored, admin_id=actor.id if actor else None))
+    else:
+        row.value, row.admin_id = stored, actor.id if actor else None
+    record_change(
+        session,
+        actor=actor,
+        event="change",
+        object_type="setting",
+        object_id=key,
+        label=definition.label,
+        before={"value": before},
+        after={"value": parsed},
+    )
+    session.flush()
+    forget()
+    return True

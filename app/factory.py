@@ -1,0 +1,90 @@
+"""Builds the Flask application: configuration, database, Redis, security headers, health, commands of `app/`."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, Response, g, request
+from flask_wtf import CSRFProtect
+from htmx_flask import Htmx
+
+import app.models  # noqa: F401 (mappers name one another)
+from app.core import db, events, health, logs
+from app.core import redis as redis_clients
+from app.core.config import Config
+
+ROOT = Path(__file__).resolve().parents[1]
+csrf = CSRFProtect()
+htmx = Htmx()
+
+MAX_UPLOAD_BYTES = 16 * 1024 * 1024
+
+
+def build(
+    config: Config, *, database_url: str, migration_url: str, redis_url: str, **overrides: Any
+) -> Flask:
+    """The application without screens: `wsgi.compose` adds those."""
+    flask_app = Flask("sync_ev", root_path=str(ROOT), template_folder="templates", static_folder="static")
+    flask_app.config.update(
+        SECRET_KEY=config.secret_key,
+        SYNC=config,
+        SQLALCHEMY_DATABASE_URI=db.sqlalchemy_url(database_url),
+        DATABASE_URL=database_url,
+        MIGRATION_DATABASE_URL=migration_url,
+        REDIS_URL=redis_url,
+        DB_POOL_SIZE=10,
+        MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES,
+        MAX_FORM_MEMORY_SIZE=2 * 1024 * 1024,
+        SESSION_COOKIE_NAME="sync_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=config.secure_cookies,
+        PERMANENT_SESSION_LIFETIME=12 * 3600,
+        SEND_FILE_MAX_AGE_DEFAULT=3600,
+        WTF_CSRF_TIME_LIMIT=None,
+        WTF_CSRF_SSL_STRICT=False,
+    )
+    flask_app.config.update(overrides)
+    logs.configure()
+    db.init_app(flask_app)
+    client = redis_clients.connect(redis_url)
+    flask_app.extensions["sync_redis"] = client
+    events.init(client)
+    csrf.init_app(flask_app)
+    htmx.init_app(flask_app)
+    health.init_app(flask_app)
+    _secure(flask_app)
+    _commands(flask_app)
+    return flask_app
+
+
+def _secure(flask_app: Flask) -> None:
+    @flask_app.before_request
+    def nonce() -> None:
+        g.csp_nonce = secrets.token_urlsafe(16)
+
+    @flask_app.after_request
+    def headers(response: Response) -> Response:
+        policy = (
+            "default-src 'self'; img-src 'self' data:{tiles}; object-src 'none'; base-uri 'self'; "
+            "form-action 'self'; frame-ancestors 'none'; script-src 'self'{nonce}"
+        )
+        nonce = f" 'nonce-{g.csp_nonce}'" if g.get("csp_nonce_used") else ""
+        tiles = f" {g.csp_image_origin}" if g.get("csp_image_origin") else ""
+        response.headers.setdefault("Content-Security-Policy", policy.format(nonce=nonce, tiles=tiles))
+        response.headers.setdefault("X-Content-Type-Options", "nosniff")
+        response.headers.setdefault("Referrer-Policy", "same-origin")
+        response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
+        if request.endpoint != "static":
+            response.headers.setdefault("Cache-Control", "no-store")
+        elif request.path.startswith("/static/vendor/"):
+            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+        return response
+
+
+def _commands(flask_app: Flask) -> None:
+    from app import commands
+
+    commands.register(flask_app)

@@ -1,0 +1,78 @@
+"""The roof: composes the application and runs the process that ROLE names.
+
+`python wsgi.py` without ROLE is the whole product on one machine; see `app/core/supervisor.py`.
+"""
+
+import os
+
+if __name__ == "__main__" and os.environ.get("ROLE") in ("all", "web", "ocpp"):
+    from gevent import monkey
+
+    monkey.patch_all()
+
+import sys
+from typing import Any
+
+from flask import Flask
+
+from app.core import bootstrap, embedded, schema, supervisor
+from app.core.config import Config, ConfigurationError, load
+from app.factory import build
+
+
+def create_app(config: Config | None = None, **overrides: Any) -> Flask:
+    """The application on its database and Redis, started if need be and migrated. For `flask --app wsgi`."""
+    config = config or load()
+    admin_url, redis_url = config.database_url, config.redis_url
+    if admin_url is None or redis_url is None:
+        servers = embedded.start(config)
+        admin_url, redis_url = servers.admin_database_url, servers.redis_url
+    app_url = bootstrap.prepare(admin_url, config)
+    schema.upgrade(bootstrap.migration_url(admin_url, config))
+    flask_app = build(
+        config,
+        database_url=app_url,
+        migration_url=bootstrap.migration_url(admin_url, config),
+        redis_url=redis_url,
+        **overrides,
+    )
+    compose(flask_app)
+    return flask_app
+
+
+def compose(flask_app: Flask) -> None:
+    """Put screens and commands on the application; each knows only `app/`."""
+    import admin_views
+    import jobs.cli
+    import ocpp_ws.cli
+
+    admin_views.register(flask_app)
+    jobs.cli.register(flask_app)
+    ocpp_ws.cli.register(flask_app)
+
+
+def main() -> int:
+    """Run the role the environment names; without one, everything. Returns the exit status."""
+    try:
+        config = load()
+        if config.role is None:
+            return supervisor.run(config)
+        flask_app = create_app(config)
+        if config.role in ("worker", "scheduler"):
+            import jobs.run
+
+            return jobs.run.run(flask_app, config.role)
+        if config.role == "simulator":
+            import ocpp_ws.simulator.demo
+
+            return ocpp_ws.simulator.demo.run(flask_app)
+        import ocpp_ws.run
+
+        return ocpp_ws.run.serve(flask_app, config)
+    except ConfigurationError as error:
+        print(f"sync: {error}", file=sys.stderr)  # noqa: T201 (one plain line for the person who started us)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
