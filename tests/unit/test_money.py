@@ -4,7 +4,7 @@ from decimal import Decimal as D
 from fractions import Fraction
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.money import (
@@ -55,6 +55,7 @@ def test_a_fraction_is_rounded_from_its_exact_value():
     assert round_minor(just_below_a_tie, 2) == D("0.00")
 
 
+@settings(deadline=None)
 @given(st.decimals(min_value=-(10**9), max_value=10**9, places=7), st.integers(min_value=0, max_value=4))
 def test_decimal_and_fraction_round_alike_and_by_less_than_a_unit(amount, exponent):
     rounded = round_minor(amount, exponent)
@@ -169,6 +170,7 @@ def test_vat_is_split_out_of_the_gross_amount(gross, percent, net, vat):
     assert price.currency == EUR
 
 
+@settings(deadline=None)
 @given(cents, percents, currencies)
 def test_net_and_vat_are_the_gross_in_minor_units(minor_units, percent, currency):
     gross = Money(D(minor_units).scaleb(-currency.exponent), currency)
@@ -181,6 +183,7 @@ def test_net_and_vat_are_the_gross_in_minor_units(minor_units, percent, currency
     assert abs(price.net.amount) <= abs(gross.amount)
 
 
+@settings(deadline=None)
 @given(cents, percents)
 def test_a_credit_splits_like_the_charge_it_takes_back(minor_units, percent):
     charge = split_vat(Money(D(minor_units).scaleb(-2), EUR), percent)
