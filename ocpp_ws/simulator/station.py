@@ -1,0 +1,351 @@
+"""One simulated station: what it is, what it remembers, and what the server may tell it to do.
+
+How it holds its connection is in `link.py`, what drivers do at its plugs in `visits.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from ocpp.exceptions import OCPPError
+from ocpp.v16 import call
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from ocpp_ws.simulator import messages
+from ocpp_ws.simulator.config import FleetConfig, StationSpec
+from ocpp_ws.simulator.configuration import Configuration
+from ocpp_ws.simulator.evse import Charge, Evse, Phase
+from ocpp_ws.simulator.makes import MAKES
+from ocpp_ws.simulator.outbox import Message, Outbox
+from ocpp_ws.simulator.physics import first_register_wh
+
+if TYPE_CHECKING:
+    from ocpp_ws.simulator.client import SimulatedChargePoint
+
+log = logging.getLogger("ocpp_ws.simulator")
+
+
+def utc_now() -> datetime:
+    """The station's own clock."""
+    return datetime.now(UTC)
+
+
+class Station:
+    """A station between two visits of the fitter: everything here outlives connections and reboots."""
+
+    def __init__(self, spec: StationSpec, config: FleetConfig, cards_in_use: set[str]) -> None:
+        self.spec = spec
+        self.config = config
+        self.identifier = spec.identifier
+        self.make = MAKES[spec.make]
+        self.rng = Random(f"{config.seed}/{spec.identifier}")  # noqa: S311  # reproducible, not secret
+        self.serial = f"{self.make.serial_prefix}{self.rng.randrange(10**6, 10**7)}"
+        self.password = spec.password.encode() if spec.password is not None else None
+        self.cards_in_use = cards_in_use
+        """Shared by the fleet: a card is in one pocket only."""
+        self.known_tags: set[str] = set()
+        """Tags the server has accepted: the authorisation cache."""
+        self.configuration = Configuration(
+            evse_count=len(spec.evse_specs),
+            meter_interval_s=config.meter_interval_s,
+            renamed=self.make.quirks.renamed_keys,
+        )
+        now = utc_now()
+        self.evses = {
+            evse.network_id: Evse(
+                evse,
+                register_wh=first_register_wh(self.rng, evse.max_power_w, now),
+                rng=Random(f"{config.seed}/{spec.identifier}/{evse.network_id}"),  # noqa: S311
+                time_scale=config.time_scale,
+            )
+            for evse in spec.evse_specs
+        }
+        self.operative = True
+        """Of the station as a whole (connector 0)."""
+        self.outbox = Outbox()
+        self.connection: ClientConnection | None = None
+        """The open socket; set by the link."""
+        self.client: SimulatedChargePoint | None = None
+        """What speaks OCPP over it, once the server has accepted the boot."""
+        self.power = asyncio.Event()
+        self.power.set()
+        self.booted = False
+        """Whether it has been accepted since it was last switched on."""
+        self.heartbeat_changed = asyncio.Event()
+        self.away_until_s = 0.0
+        """On the event loop's clock: no connecting before."""
+        self.delivered_wh = 0.0
+        self.was_connected = False
+        self.attempts = 0
+        self.last_failure = ""
+        """Why the last attempt to connect failed, in words."""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    # Telling the server ---------------------------------------------------------------------------
+
+    @property
+    def is_online(self) -> bool:
+        """Connected, and accepted by the server."""
+        return self.client is not None
+
+    @property
+    def is_powered(self) -> bool:
+        """Off while it restarts."""
+        return self.power.is_set()
+
+    def pace(self, simulated_s: float) -> float:
+        """Simulated seconds as real ones."""
+        return simulated_s / self.config.time_scale
+
+    def soon(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside everything else; it ends with the station."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def tell(self, payload: Any) -> None:
+        """Send in turn, if the station is online: for what is worth nothing later."""
+        if self.is_online:
+            self.outbox.put(Message(lambda: payload))
+
+    def report_status(self, evse: Evse | None = None) -> None:
+        """StatusNotification for one EVSE, or for the station itself (connector 0)."""
+        if evse is not None:
+            self.tell(messages.evse_status(self, evse, utc_now()))
+        elif self.make.quirks.reports_connector_zero:
+            self.tell(messages.station_status(self, utc_now()))
+
+    def report_everything(self) -> None:
+        """The statuses that follow an accepted boot (OCPP 1.6, 4.9)."""
+        self.report_status()
+        for evse in self.evses.values():
+            self.report_status(evse)
+
+    async def authorize(self, id_tag: str) -> bool:
+        """Ask the server about a card; offline, judge by what it said before."""
+        client = self.client
+        if client is not None:
+            try:
+                answer = await client.ask(call.Authorize(id_tag=messages.tag_on_wire(self, id_tag)))
+                accepted = bool(answer.id_tag_info["status"] == "Accepted")
+            except ConnectionClosed:
+                pass  # it went offline over the question
+            except (OCPPError, TimeoutError, TypeError, KeyError):
+                return False
+            else:
+                (self.known_tags.add if accepted else self.known_tags.discard)(id_tag)
+                return accepted
+        if self.configuration.flag("AllowOfflineTxForUnknownId"):
+            return True
+        return self.configuration.flag("LocalAuthorizeOffline") and id_tag in self.known_tags
+
+    def begin_charge(self, evse: Evse, charge: Charge) -> None:
+        """Let the current flow and queue StartTransaction."""
+        evse.begin(charge)
+
+        def started(answer: Any) -> None:
+            charge.transaction_id = answer.transaction_id
+            if (answer.id_tag_info or {}).get("status", "Accepted") != "Accepted":
+                self.known_tags.discard(charge.id_tag)
+                if self.configuration.flag("StopTransactionOnInvalidId"):
+                    evse.order_stop("DeAuthorized")
+
+        payload = messages.start_transaction(self, evse, charge)
+        self.outbox.put(Message(lambda: payload, lasting=True, answered=started))
+
+    def advance(self, evse: Evse) -> None:
+        """Bring one meter up to now."""
+        self.delivered_wh += evse.advance(asyncio.get_running_loop().time())
+
+    def send_meter_values(self, evse: Evse, context: str = "Sample.Periodic") -> None:
+        """Queue MeterValues with what the meter shows now."""
+        self.advance(evse)
+        charge, now = evse.charge, utc_now()
+        values = messages.meter_set(self, evse, now, context)
+        number_when_queued = messages.transaction_number(self, charge)
+        self.outbox.put(
+            Message(
+                lambda: messages.meter_values(self, evse, charge, values, number_when_queued),
+                lasting=charge is not None,
+            )
+        )
+
+    def end_charge(self, evse: Evse, reason: str) -> None:
+        """Stop the current and queue StopTransaction."""
+        self.advance(evse)
+        charge = evse.charge
+        if charge is None:
+            return
+        payload = messages.stop_transaction(self, evse, charge, utc_now(), reason)
+        number_when_queued = messages.transaction_number(self, charge)
+
+        def numbered() -> Any:
+            payload.transaction_id = messages.number_to_send(self, charge, number_when_queued) or 0
+            return payload
+
+        self.outbox.put(Message(numbered, lasting=True))
+        evse.charge = None
+        evse.stop_reason = None
+        if evse.wanted_operative is not None:
+            evse.operative, evse.wanted_operative = evse.wanted_operative, None
+
+    # What the server may order --------------------------------------------------------------------
+
+    def remote_start(self, id_tag: str, connector_id: int | None) -> str:
+        """RemoteStartTransaction: Accepted when an EVSE is free; a driver then plugs in."""
+        wanted = self.evses.values() if connector_id is None else [self.evses.get(connector_id)]
+        for evse in wanted:
+            if evse is not None and evse.is_free and self.is_powered:
+                evse.remote_tag = id_tag
+                evse.wake()
+                return "Accepted"
+        return "Rejected"
+
+    def remote_stop(self, transaction_id: int) -> str:
+        """RemoteStopTransaction: Accepted when this transaction runs here."""
+        for evse in self.evses.values():
+            if evse.charge is not None and evse.charge.transaction_id == transaction_id:
+                return "Accepted" if evse.order_stop("Remote") else "Rejected"
+        return "Rejected"
+
+    def change_availability(self, connector_id: int, *, operative: bool) -> str:
+        """ChangeAvailability: Scheduled while a charge runs (OCPP 1.6, 5.2)."""
+        if connector_id != 0 and connector_id not in self.evses:
+            return "Rejected"
+        if connector_id == 0:
+            self.operative = operative
+            after_change = [None, *self.evses.values()]
+        else:
+            after_change = [self.evses[connector_id]]
+        outcome = "Accepted"
+        for evse in after_change:
+            if evse is not None and evse.charge is not None and evse.operative != operative:
+                evse.wanted_operative = operative
+                outcome = "Scheduled"
+                continue
+            if evse is not None:
+                evse.operative, evse.wanted_operative = operative, None
+                evse.wake()
+            self.report_status(evse)
+        return outcome
+
+    async def unlock(self, connector_id: int) -> str:
+        """UnlockConnector: ends a running charge first (OCPP 1.6, 5.18)."""
+        evse = self.evses.get(connector_id)
+        if evse is None or not self.make.unlocks:
+            return "NotSupported"
+        evse.order_stop("UnlockCommand")
+        if self.make.quirks.stops_before_unlock_answer:
+            await self._charges_ended()
+        return "Unlocked"
+
+    def change_configuration(self, key: str, value: str) -> str:
+        """ChangeConfiguration, and what follows from some keys at once."""
+        outcome = self.configuration.change(key, value)
+        if outcome in ("Accepted", "RebootRequired"):
+            lowered = key.strip().lower()
+            if lowered == "heartbeatinterval":
+                self.heartbeat_changed.set()
+            elif lowered == "authorizationkey":
+                self.password = messages.key_as_password(self, value)
+            for evse in self.evses.values():
+                evse.wake()
+        return outcome
+
+    def triggered(self, requested: str, connector_id: int | None) -> Callable[[], None] | None:
+        """What TriggerMessage asks for, to be done after the answer; None when it cannot be."""
+        if connector_id and connector_id not in self.evses:
+            return None
+        chosen = [self.evses[connector_id]] if connector_id else list(self.evses.values())
+        simple: dict[str, Callable[[], Any]] = {
+            "BootNotification": lambda: messages.boot(self),
+            "Heartbeat": call.Heartbeat,
+            "FirmwareStatusNotification": lambda: call.FirmwareStatusNotification(status="Idle"),
+            "DiagnosticsStatusNotification": lambda: call.DiagnosticsStatusNotification(status="Idle"),
+        }
+        if requested in simple:
+            return lambda: self.tell(simple[requested]())
+        if requested == "StatusNotification":
+            return lambda: (
+                self.report_status(self.evses[connector_id]) if connector_id else self.report_everything()
+            )
+        if requested == "MeterValues":
+            return lambda: self._send_triggered_values(chosen)
+        return None
+
+    def _send_triggered_values(self, evses: list[Evse]) -> None:
+        for evse in evses:
+            self.send_meter_values(evse, "Trigger")
+
+    # Power, faults and absence --------------------------------------------------------------------
+
+    def order_reset(self, *, hard: bool) -> None:
+        """Reset: Soft ends charges and says goodbye properly, Hard pulls the plug; both boot again."""
+        self.soon(self._reset(hard=hard))
+
+    async def _reset(self, *, hard: bool) -> None:
+        if not self.is_powered:
+            return
+        for evse in self.evses.values():
+            evse.remote_tag = None
+            evse.order_stop("HardReset" if hard else "SoftReset")
+        if not hard:
+            await self._charges_ended()
+        self.power.clear()
+        self.booted = False
+        self.hang_up(abruptly=hard)
+        await asyncio.sleep(self.pace(self.make.reboot_s * self.rng.uniform(0.7, 1.3)))
+        self.power.set()
+
+    async def _charges_ended(self) -> None:
+        """Wait until ordered stops have been queued, and what is queued has been answered; 5 s at most."""
+        deadline = asyncio.get_running_loop().time() + 5.0
+        while any(evse.must_stop() for evse in self.evses.values()):
+            await asyncio.sleep(0.01)
+            if asyncio.get_running_loop().time() > deadline:
+                return
+        await self.outbox.drained(deadline - asyncio.get_running_loop().time())
+
+    def hang_up(self, *, abruptly: bool) -> None:
+        """End the connection, if there is one: with a close frame, or without a word."""
+        if self.connection is None:
+            return
+        if abruptly:
+            self.connection.transport.abort()
+        else:
+            self.soon(self.connection.close(1001))
+
+    def break_down(self, network_id: int) -> None:
+        """One EVSE reports a fault; a charge on it ends."""
+        evse = self.evses[network_id]
+        evse.fault = self.make.fault[0]
+        evse.order_stop("Other")
+        evse.wake()
+        self.report_status(evse)
+
+    def repair(self, network_id: int) -> None:
+        """The fault is gone."""
+        evse = self.evses[network_id]
+        evse.fault = None
+        evse.wake()
+        self.report_status(evse)
+
+    def drop_off(self, seconds: float) -> None:
+        """Vanish from the network for so many real seconds; what happens at the plugs goes on."""
+        self.away_until_s = asyncio.get_running_loop().time() + seconds
+        self.hang_up(abruptly=True)
+
+    def switch_off(self) -> None:
+        """The simulation ends: running charges stop for loss of power."""
+        for evse in self.evses.values():
+            if evse.charge is not None:
+                self.end_charge(evse, "PowerLoss")
+                evse.phase = Phase.AVAILABLE
+        for task in self._tasks:
+            task.cancel()
