@@ -11,12 +11,14 @@ if __name__ == "__main__" and os.environ.get("ROLE") in ("all", "web", "ocpp"):
     monkey.patch_all()
 
 import sys
+from dataclasses import replace
 from typing import Any
 
 from flask import Flask
 
 from app.core import bootstrap, embedded, schema, supervisor
 from app.core.config import Config, ConfigurationError, load
+from app.core.db import transaction
 from app.factory import build
 
 
@@ -37,6 +39,10 @@ def create_app(config: Config | None = None, **overrides: Any) -> Flask:
         **overrides,
     )
     compose(flask_app)
+    with flask_app.app_context(), transaction() as session:
+        schema.seed_roles(session)
+        if config.admin_password:
+            schema.seed_first_admin(session, email=config.admin_email, password=config.admin_password)
     return flask_app
 
 
@@ -51,12 +57,26 @@ def compose(flask_app: Flask) -> None:
     ocpp_ws.cli.register(flask_app)
 
 
+def prepare(config: Config) -> str | None:
+    """Migrate, make the first admin, fill a demo. Returns the first admin's password if one was made now."""
+    flask_app = create_app(replace(config, admin_password=None))
+    password = supervisor.first_password(config)
+    with flask_app.app_context():
+        with transaction() as session:
+            made = schema.seed_first_admin(session, email=config.admin_email, password=password)
+        if config.demo:
+            import app.demo
+
+            app.demo.fill_if_empty(flask_app)
+    return password if made else None
+
+
 def main() -> int:
     """Run the role the environment names; without one, everything. Returns the exit status."""
     try:
         config = load()
         if config.role is None:
-            return supervisor.run(config)
+            return supervisor.run(config, prepare)
         flask_app = create_app(config)
         if config.role in ("worker", "scheduler"):
             import jobs.run

@@ -22,9 +22,7 @@ htmx = Htmx()
 MAX_UPLOAD_BYTES = 16 * 1024 * 1024
 
 
-def build(
-    config: Config, *, database_url: str, migration_url: str, redis_url: str, **overrides: Any
-) -> Flask:
+def build(config: Config, *, database_url: str, migration_url: str, redis_url: str, **overrides: Any) -> Flask:
     """The application without screens: `wsgi.compose` adds those."""
     flask_app = Flask("sync_ev", root_path=str(ROOT), template_folder="templates", static_folder="static")
     flask_app.config.update(

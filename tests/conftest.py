@@ -80,9 +80,7 @@ def admin_url(servers: embedded.Servers, worker: str) -> str:
 @pytest.fixture(scope="session")
 def database_url(admin_url: str, config: Config) -> str:
     """The URL the application connects with."""
-    return bootstrap.with_login(
-        admin_url, "sync_app", embedded.derived_password(config.secret_key, "sync_app")
-    )
+    return bootstrap.with_login(admin_url, "sync_app", embedded.derived_password(config.secret_key, "sync_app"))
 
 
 @pytest.fixture(scope="session")

@@ -22,9 +22,7 @@ def test_autogenerate_finds_nothing(app: Flask, admin_url: str) -> None:
         return not (type_ == "table" and name.startswith(PARTITION))
 
     with engine.connect() as connection:
-        context = MigrationContext.configure(
-            connection, opts={"compare_type": True, "include_object": include}
-        )
+        context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": include})
         assert compare_metadata(context, Base.metadata) == []
     engine.dispose()
 
@@ -32,9 +30,7 @@ def test_autogenerate_finds_nothing(app: Flask, admin_url: str) -> None:
 def test_the_application_works_as_staff_and_owns_nothing(session: Session) -> None:
     role = session.execute(text("SELECT current_user, rolsuper FROM pg_roles WHERE rolname = current_user")).one()
     assert role == ("sync_staff", False)
-    owners = session.execute(
-        text("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
-    ).scalars()
+    owners = session.execute(text("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")).scalars()
     assert set(owners) == {"sync_owner"}
 
 

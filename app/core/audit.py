@@ -20,7 +20,7 @@ SECRET_FIELDS = frozenset({"password", "password_hash", "session_epoch", "versio
 
 def plain(value: Any) -> Any:
     """A value as JSON can hold it and a person can read it."""
-    if value is None or isinstance(value, bool | int | str) and not isinstance(value, enum.Enum):
+    if value is None or (isinstance(value, bool | int | str) and not isinstance(value, enum.Enum)):
         return value
     if isinstance(value, enum.Enum):
         return getattr(value, "label", value.value)

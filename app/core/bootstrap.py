@@ -65,9 +65,7 @@ def prepare(admin_url: str, config: Config) -> str:
             connection.execute("SELECT pg_advisory_lock(%s)", (_LOCK,))
             _grant(connection)
     except psycopg.OperationalError as error:
-        raise ConfigurationError(
-            f"the database does not answer: {str(error).strip().splitlines()[-1]}"
-        ) from None
+        raise ConfigurationError(f"the database does not answer: {str(error).strip().splitlines()[-1]}") from None
     return ours
 
 

@@ -52,6 +52,8 @@ class Servers:
     def release(self) -> None:
         """Give up our share; stop the servers when nobody else holds one."""
         lock, self._lock = self._lock, None
+        for data in [d for d, held in _held.items() if held is self]:
+            del _held[data]
         if lock is None:
             return
         try:
@@ -65,12 +67,17 @@ class Servers:
         lock.close()
 
 
+_held: dict[Path, Servers] = {}
+
+
 def start(config: Config) -> Servers:
     """Start (or join) what the environment does not give, and hold it for this process's lifetime.
 
     Raises ConfigurationError when a server cannot be started here.
     """
     data = config.data_dir
+    if data in _held:
+        return _held[data]
     try:
         data.mkdir(parents=True, exist_ok=True)
         lock = (data / "servers.lock").open("a+")
@@ -88,7 +95,7 @@ def start(config: Config) -> Servers:
         if redis_url is None:
             redis_url, stop = _start_redis(data)
             stops.append(stop)
-    servers = Servers(database_url, redis_url, lock, stops)
+    servers = _held[data] = Servers(database_url, redis_url, lock, stops)
     atexit.register(servers.release)
     return servers
 
@@ -121,9 +128,7 @@ def _start_postgres(directory: Path, secret: str) -> tuple[str, Any]:
     hba = directory / "pg_hba.conf"
     if _SECURED not in hba.read_text():
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                sql.SQL("ALTER ROLE postgres PASSWORD {}").format(sql.Literal(password))
-            )
+            connection.execute(sql.SQL("ALTER ROLE postgres PASSWORD {}").format(sql.Literal(password)))
         hba.write_text(_SECURED)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("SELECT pg_reload_conf()")

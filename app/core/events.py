@@ -6,6 +6,8 @@ being delivered (docs/adr/0004-state-and-events.md).
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -57,6 +59,38 @@ def publish(events: list[dict[str, Any]]) -> None:
         pipeline.execute()
     except redis.exceptions.RedisError as error:
         log.warning("events.lost", count=len(events), error=str(error))
+
+
+_soon: dict[bytes, dict[str, Any]] = {}
+_soon_lock = threading.Lock()
+_soon_wake = threading.Event()
+_soon_thread: threading.Thread | None = None
+COALESCE_S = 0.1
+
+
+def publish_soon(item: dict[str, Any]) -> None:
+    """Tell of something already committed, within a tenth of a second; equal news in between is told once.
+
+    For the gateway, where thousands of readings a second would be thousands of calls to Redis.
+    """
+    global _soon_thread
+    with _soon_lock:
+        _soon[orjson.dumps(item)] = item
+        if _soon_thread is None or not _soon_thread.is_alive():
+            _soon_thread = threading.Thread(target=_flush_soon, name="events", daemon=True)
+            _soon_thread.start()
+    _soon_wake.set()
+
+
+def _flush_soon() -> None:
+    while True:
+        _soon_wake.wait()
+        _soon_wake.clear()
+        time.sleep(COALESCE_S)
+        with _soon_lock:
+            items = list(_soon.values())
+            _soon.clear()
+        publish(items)
 
 
 @event.listens_for(Session, "after_commit")

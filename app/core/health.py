@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import redis as redis_library
 from flask import Blueprint, Flask, Response, jsonify
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
-import redis as redis_library
 from app.core import redis as redis_clients
 from app.core.db import db
 
@@ -26,7 +26,10 @@ def readyz() -> ResponseReturnValue:
     """200 when database and Redis answer, else 503 naming the one that does not."""
     checks = {"database": _database(), "redis": _redis()}
     ready = all(checks.values())
-    body = {"status": "ready" if ready else "not ready", **{k: "ok" if v else "down" for k, v in checks.items()}}
+    body = {
+        "status": "ready" if ready else "not ready",
+        **{k: "ok" if v else "down" for k, v in checks.items()},
+    }
     return jsonify(body), 200 if ready else 503
 
 

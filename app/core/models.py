@@ -77,9 +77,7 @@ class Admin(Base, UserMixin):
     email: Mapped[Text255]
     name: Mapped[Text120]
     password_hash: Mapped[str | None] = mapped_column(Text)
-    status: Mapped[AdminStatus] = mapped_column(
-        enum_type(AdminStatus, "admin_status"), server_default="active"
-    )
+    status: Mapped[AdminStatus] = mapped_column(enum_type(AdminStatus, "admin_status"), server_default="active")
     role_id: Mapped[int] = mapped_column(ForeignKey("role.id"), index=True)
     partner_id: Mapped[int | None] = mapped_column(ForeignKey("partner.id"), index=True)
     locale: Mapped[str] = mapped_column(String(16), server_default="en")

@@ -73,13 +73,11 @@ def existing(connection: psycopg.Connection[Any], table: str) -> list[Partition]
     return result
 
 
-def create_partitions(
-    connection: psycopg.Connection[Any], *, now: datetime, since: date | None = None
-) -> list[str]:
+def create_partitions(connection: psycopg.Connection[Any], *, now: datetime, since: date | None = None) -> list[str]:
     """Make every partition that is missing; the connection must act as ``sync_owner``. Returns the new names."""
     today = now.astimezone(UTC).date()
     made = []
-    for table, (_column, _) in TABLES.items():
+    for table in TABLES:
         have = {p.name for p in existing(connection, table)}
         for partition in wanted(table, since or today, today):
             if partition.name in have:
@@ -96,9 +94,7 @@ def create_partitions(
     return made
 
 
-def drop_expired(
-    connection: psycopg.Connection[Any], *, now: datetime, keep_days: Mapping[str, int]
-) -> list[str]:
+def drop_expired(connection: psycopg.Connection[Any], *, now: datetime, keep_days: Mapping[str, int]) -> list[str]:
     """Drop the partitions whose last day is older than their table's days; as ``sync_owner``. Returns names."""
     dropped = []
     for table in TABLES:

@@ -98,9 +98,7 @@ class Permission(StrEnum):
 
 
 SUPER_USER = frozenset(Permission)
-OPERATOR = frozenset(
-    p for p in Permission if not p.startswith(("configuration.admin.", "configuration.role."))
-)
+OPERATOR = frozenset(p for p in Permission if not p.startswith(("configuration.admin.", "configuration.role.")))
 ANALYST = frozenset(p for p in Permission if p.section in ("activity", "analytics"))
 
 #: name → permissions of the roles every system has (manual, "Admin Accounts"). They cannot be edited.
@@ -114,9 +112,7 @@ BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
 def can(permission: str | Permission) -> bool:
     """Whether the signed-in admin holds a permission. Raises ValueError for one that does not exist."""
     wanted = Permission(permission)
-    return bool(
-        has_request_context() and current_user.is_authenticated and wanted in current_user.permissions
-    )
+    return bool(has_request_context() and current_user.is_authenticated and wanted in current_user.permissions)
 
 
 def require(permission: str | Permission) -> None:

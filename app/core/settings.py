@@ -73,7 +73,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("system.vat", "General", "Base VAT", Kind.VAT, "Standard",
                "The VAT rate contained in tariff prices, by its name in CONFIGURATION > VAT."),
     Definition("system.timezone", "General", "Timezone", Kind.TIMEZONE, "UTC",
-               "Base time zone: exports, reports, receipts, and day/night hours of locations without one of their own."),
+               "Base time zone: exports, reports, receipts, and day/night hours of locations without their own."),
     Definition("system.company_name", "General", "Company name", Kind.TEXT, "SYNC EV.CHARGE",
                "Shown to drivers and on documents.", maximum=120),
     Definition("session.fail_starting_after_seconds", "Session timeout", "Fail starting after", Kind.INTEGER, 60,
@@ -266,7 +266,7 @@ def forget() -> None:
 def _stored(session: Session) -> dict[str, Any]:
     global _cache, _cached_at
     if time.monotonic() - _cached_at > CACHE_SECONDS:
-        _cache = {key: value for key, value in session.execute(select(Setting.key, Setting.value))}
+        _cache = {row.key: row.value for row in session.execute(select(Setting.key, Setting.value))}
         _cached_at = time.monotonic()
     return _cache
 

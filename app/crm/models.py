@@ -120,9 +120,7 @@ class RfidTag(Base):
     tag_id: Mapped[str] = mapped_column(String(40))
     card_no: Mapped[str | None] = mapped_column(String(60))
     expires_on: Mapped[date | None] = mapped_column(Date)
-    status: Mapped[RfidTagStatus] = mapped_column(
-        enum_type(RfidTagStatus, "rfid_tag_status"), server_default="active"
-    )
+    status: Mapped[RfidTagStatus] = mapped_column(enum_type(RfidTagStatus, "rfid_tag_status"), server_default="active")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 

@@ -82,9 +82,7 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("name", sa.String(length=120), nullable=False),
         sa.Column("built_in", sa.Boolean(), server_default=sa.text("false"), nullable=False),
-        sa.Column(
-            "permission_names", sa.ARRAY(sa.String(length=80)), server_default=sa.text("'{}'"), nullable=False
-        ),
+        sa.Column("permission_names", sa.ARRAY(sa.String(length=80)), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_role")),
         sa.UniqueConstraint("name", name=op.f("uq_role_name")),
@@ -161,9 +159,7 @@ def upgrade() -> None:
             "type <> 'duration_energy_tod' OR (day_starts IS NOT NULL AND night_starts IS NOT NULL AND day_starts <> night_starts)",
             name=op.f("ck_tariff_tod_has_times"),
         ),
-        sa.CheckConstraint(
-            "type <> 'flat' OR price_per_session IS NOT NULL", name=op.f("ck_tariff_flat_has_price")
-        ),
+        sa.CheckConstraint("type <> 'flat' OR price_per_session IS NOT NULL", name=op.f("ck_tariff_flat_has_price")),
         sa.CheckConstraint(
             "NOT is_base OR NOT (for_owner_users OR for_roaming_users OR for_ad_hoc_users)",
             name=op.f("ck_tariff_base_unrestricted"),
@@ -195,9 +191,7 @@ def upgrade() -> None:
         sa.Column("last_seen_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("identifier", name=op.f("pk_unknown_station")),
     )
-    op.create_index(
-        op.f("ix_unknown_station_last_seen_at"), "unknown_station", ["last_seen_at"], unique=False
-    )
+    op.create_index(op.f("ix_unknown_station_last_seen_at"), "unknown_station", ["last_seen_at"], unique=False)
     op.create_table(
         "user_account",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -207,9 +201,7 @@ def upgrade() -> None:
         sa.Column("phone", sa.String(length=40), nullable=True),
         sa.Column(
             "status",
-            sa.Enum(
-                "active", "disabled", name="user_status", native_enum=False, create_constraint=True, length=40
-            ),
+            sa.Enum("active", "disabled", name="user_status", native_enum=False, create_constraint=True, length=40),
             server_default="active",
             nullable=False,
         ),
@@ -221,9 +213,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_user_account_created_at"), "user_account", ["created_at"], unique=False)
     op.create_index(op.f("ix_user_account_status"), "user_account", ["status"], unique=False)
-    op.create_index(
-        "uq_user_account_email_lower", "user_account", [sa.literal_column("lower(email)")], unique=True
-    )
+    op.create_index("uq_user_account_email_lower", "user_account", [sa.literal_column("lower(email)")], unique=True)
     op.create_table(
         "user_group",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -289,12 +279,8 @@ def upgrade() -> None:
         sa.Column("user_id", sa.BigInteger(), nullable=False),
         sa.Column("currency", sa.String(length=3), nullable=False),
         sa.Column("balance", sa.Numeric(precision=16, scale=4), server_default=sa.text("0"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["currency"], ["currency.code"], name=op.f("fk_balance_account_currency_currency")
-        ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_balance_account_user_id_user_account")
-        ),
+        sa.ForeignKeyConstraint(["currency"], ["currency.code"], name=op.f("fk_balance_account_currency_currency")),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_balance_account_user_id_user_account")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_balance_account")),
         sa.UniqueConstraint("user_id", "currency", name="uq_balance_account_user_id_currency"),
     )
@@ -305,9 +291,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=255), nullable=False),
         sa.Column(
             "status",
-            sa.Enum(
-                "active", "disabled", name="zone_status", native_enum=False, create_constraint=True, length=40
-            ),
+            sa.Enum("active", "disabled", name="zone_status", native_enum=False, create_constraint=True, length=40),
             server_default="active",
             nullable=False,
         ),
@@ -326,9 +310,7 @@ def upgrade() -> None:
         ),
         sa.Column("created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["location_id"], ["location.id"], name=op.f("fk_charging_zone_location_id_location")
-        ),
+        sa.ForeignKeyConstraint(["location_id"], ["location.id"], name=op.f("fk_charging_zone_location_id_location")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_charging_zone")),
     )
     op.create_index(op.f("ix_charging_zone_location_id"), "charging_zone", ["location_id"], unique=False)
@@ -380,17 +362,11 @@ def upgrade() -> None:
             name=op.f("fk_tariff_group_tariff_tariff_group_id_tariff_group"),
             ondelete="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["tariff_id"], ["tariff.id"], name=op.f("fk_tariff_group_tariff_tariff_id_tariff")
-        ),
+        sa.ForeignKeyConstraint(["tariff_id"], ["tariff.id"], name=op.f("fk_tariff_group_tariff_tariff_id_tariff")),
         sa.PrimaryKeyConstraint("tariff_group_id", "tariff_id", name=op.f("pk_tariff_group_tariff")),
-        sa.UniqueConstraint(
-            "tariff_group_id", "position", deferrable=True, name="uq_tariff_group_tariff_position"
-        ),
+        sa.UniqueConstraint("tariff_group_id", "position", deferrable=True, name="uq_tariff_group_tariff_position"),
     )
-    op.create_index(
-        op.f("ix_tariff_group_tariff_tariff_id"), "tariff_group_tariff", ["tariff_id"], unique=False
-    )
+    op.create_index(op.f("ix_tariff_group_tariff_tariff_id"), "tariff_group_tariff", ["tariff_id"], unique=False)
     op.create_index(
         "uq_tariff_group_tariff_base",
         "tariff_group_tariff",
@@ -402,9 +378,7 @@ def upgrade() -> None:
         "tariff_partner",
         sa.Column("tariff_id", sa.BigInteger(), nullable=False),
         sa.Column("partner_id", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["partner_id"], ["partner.id"], name=op.f("fk_tariff_partner_partner_id_partner")
-        ),
+        sa.ForeignKeyConstraint(["partner_id"], ["partner.id"], name=op.f("fk_tariff_partner_partner_id_partner")),
         sa.ForeignKeyConstraint(
             ["tariff_id"], ["tariff.id"], name=op.f("fk_tariff_partner_tariff_id_tariff"), ondelete="CASCADE"
         ),
@@ -445,9 +419,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("tariff_id", "user_group_id", name=op.f("pk_tariff_user_group")),
     )
-    op.create_index(
-        op.f("ix_tariff_user_group_user_group_id"), "tariff_user_group", ["user_group_id"], unique=False
-    )
+    op.create_index(op.f("ix_tariff_user_group_user_group_id"), "tariff_user_group", ["user_group_id"], unique=False)
     op.create_table(
         "user_group_member",
         sa.Column("user_id", sa.BigInteger(), nullable=False),
@@ -466,9 +438,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("user_id", "user_group_id", name=op.f("pk_user_group_member")),
     )
-    op.create_index(
-        op.f("ix_user_group_member_user_group_id"), "user_group_member", ["user_group_id"], unique=False
-    )
+    op.create_index(op.f("ix_user_group_member_user_group_id"), "user_group_member", ["user_group_id"], unique=False)
     op.create_table(
         "audit_entry",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -513,15 +483,11 @@ def upgrade() -> None:
         ),
         sa.Column(
             "access_type",
-            sa.Enum(
-                "public", "private", name="access_type", native_enum=False, create_constraint=True, length=40
-            ),
+            sa.Enum("public", "private", name="access_type", native_enum=False, create_constraint=True, length=40),
             server_default="public",
             nullable=False,
         ),
-        sa.Column(
-            "show_to_public_with_notice", sa.Boolean(), server_default=sa.text("false"), nullable=False
-        ),
+        sa.Column("show_to_public_with_notice", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.Column(
             "status",
             sa.Enum(
@@ -582,16 +548,10 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "identifier <> '' AND identifier !~ '[/[:cntrl:]]'", name=op.f("ck_charge_point_identifier_form")
         ),
-        sa.CheckConstraint(
-            "connected_phase BETWEEN 1 AND 3", name=op.f("ck_charge_point_connected_phase_range")
-        ),
+        sa.CheckConstraint("connected_phase BETWEEN 1 AND 3", name=op.f("ck_charge_point_connected_phase_range")),
         sa.CheckConstraint("phases IN (1, 3)", name=op.f("ck_charge_point_phases_range")),
-        sa.ForeignKeyConstraint(
-            ["partner_id"], ["partner.id"], name=op.f("fk_charge_point_partner_id_partner")
-        ),
-        sa.ForeignKeyConstraint(
-            ["zone_id"], ["charging_zone.id"], name=op.f("fk_charge_point_zone_id_charging_zone")
-        ),
+        sa.ForeignKeyConstraint(["partner_id"], ["partner.id"], name=op.f("fk_charge_point_partner_id_partner")),
+        sa.ForeignKeyConstraint(["zone_id"], ["charging_zone.id"], name=op.f("fk_charge_point_zone_id_charging_zone")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_charge_point")),
         sa.UniqueConstraint("id", "partner_id", name="uq_charge_point_id_partner_id"),
     )
@@ -657,9 +617,7 @@ def upgrade() -> None:
         sa.Column("deadline_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("sent_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("finished_at", sa.TIMESTAMP(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(
-            ["admin_id"], ["admin.id"], name=op.f("fk_action_admin_id_admin"), ondelete="SET NULL"
-        ),
+        sa.ForeignKeyConstraint(["admin_id"], ["admin.id"], name=op.f("fk_action_admin_id_admin"), ondelete="SET NULL"),
         sa.ForeignKeyConstraint(
             ["charge_point_id", "partner_id"],
             ["charge_point.id", "charge_point.partner_id"],
@@ -753,9 +711,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("charge_point_id", name=op.f("pk_charge_point_state")),
     )
-    op.create_index(
-        op.f("ix_charge_point_state_connection"), "charge_point_state", ["connection"], unique=False
-    )
+    op.create_index(op.f("ix_charge_point_state_connection"), "charge_point_state", ["connection"], unique=False)
     op.create_table(
         "communication_log",
         sa.Column("at", sa.TIMESTAMP(timezone=True), nullable=False),
@@ -999,9 +955,7 @@ def upgrade() -> None:
         "authorization",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
         sa.Column("partner_id", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "happened_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False
-        ),
+        sa.Column("happened_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column(
             "source",
             sa.Enum(
@@ -1045,17 +999,11 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["evse_id"], ["evse.id"], name=op.f("fk_authorization_evse_id_evse"), ondelete="SET NULL"
         ),
-        sa.ForeignKeyConstraint(
-            ["partner_id"], ["partner.id"], name=op.f("fk_authorization_partner_id_partner")
-        ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_authorization_user_id_user_account")
-        ),
+        sa.ForeignKeyConstraint(["partner_id"], ["partner.id"], name=op.f("fk_authorization_partner_id_partner")),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_authorization_user_id_user_account")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_authorization")),
     )
-    op.create_index(
-        "ix_authorization_charge_point_id_id", "authorization", ["charge_point_id", "id"], unique=False
-    )
+    op.create_index("ix_authorization_charge_point_id_id", "authorization", ["charge_point_id", "id"], unique=False)
     op.create_index(op.f("ix_authorization_evse_id"), "authorization", ["evse_id"], unique=False)
     op.create_index(op.f("ix_authorization_happened_at"), "authorization", ["happened_at"], unique=False)
     op.create_index(op.f("ix_authorization_id_tag"), "authorization", ["id_tag"], unique=False)
@@ -1170,12 +1118,8 @@ def upgrade() -> None:
         "evse_tag",
         sa.Column("evse_id", sa.BigInteger(), nullable=False),
         sa.Column("tag_id", sa.BigInteger(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["evse_id"], ["evse.id"], name=op.f("fk_evse_tag_evse_id_evse"), ondelete="CASCADE"
-        ),
-        sa.ForeignKeyConstraint(
-            ["tag_id"], ["tag.id"], name=op.f("fk_evse_tag_tag_id_tag"), ondelete="CASCADE"
-        ),
+        sa.ForeignKeyConstraint(["evse_id"], ["evse.id"], name=op.f("fk_evse_tag_evse_id_evse"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(["tag_id"], ["tag.id"], name=op.f("fk_evse_tag_tag_id_tag"), ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("evse_id", "tag_id", name=op.f("pk_evse_tag")),
     )
     op.create_index(op.f("ix_evse_tag_tag_id"), "evse_tag", ["tag_id"], unique=False)
@@ -1251,9 +1195,7 @@ def upgrade() -> None:
             server_default=sa.text("0"),
             nullable=False,
         ),
-        sa.Column(
-            "energy_wh", sa.Numeric(precision=16, scale=3), server_default=sa.text("0"), nullable=False
-        ),
+        sa.Column("energy_wh", sa.Numeric(precision=16, scale=3), server_default=sa.text("0"), nullable=False),
         sa.Column("last_reading_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("last_activity_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("power_w", sa.Numeric(precision=12, scale=1), nullable=True),
@@ -1264,12 +1206,8 @@ def upgrade() -> None:
         sa.Column("flags", sa.ARRAY(sa.String(length=60)), server_default=sa.text("'{}'"), nullable=False),
         sa.Column("tariff_id", sa.BigInteger(), nullable=True),
         sa.Column("tariff_name", sa.String(length=255), nullable=True),
-        sa.Column(
-            "tariff_snapshot", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
-        ),
-        sa.Column(
-            "tariff_explanation", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True
-        ),
+        sa.Column("tariff_snapshot", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
+        sa.Column("tariff_explanation", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
         sa.Column("currency", sa.String(length=3), nullable=True),
         sa.Column("total_gross", sa.Numeric(precision=16, scale=4), nullable=True),
         sa.Column("total_net", sa.Numeric(precision=16, scale=4), nullable=True),
@@ -1293,9 +1231,7 @@ def upgrade() -> None:
             ["authorization.id"],
             name=op.f("fk_charging_session_authorization_id_authorization"),
         ),
-        sa.ForeignKeyConstraint(
-            ["currency"], ["currency.code"], name=op.f("fk_charging_session_currency_currency")
-        ),
+        sa.ForeignKeyConstraint(["currency"], ["currency.code"], name=op.f("fk_charging_session_currency_currency")),
         sa.ForeignKeyConstraint(
             ["evse_id", "partner_id"],
             ["evse.id", "evse.partner_id"],
@@ -1322,9 +1258,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_charging_session_created_at"), "charging_session", ["created_at"], unique=False)
     op.create_index("ix_charging_session_evse_id_id", "charging_session", ["evse_id", "id"], unique=False)
-    op.create_index(
-        "ix_charging_session_partner_id_id", "charging_session", ["partner_id", "id"], unique=False
-    )
+    op.create_index("ix_charging_session_partner_id_id", "charging_session", ["partner_id", "id"], unique=False)
     op.create_index(
         "ix_charging_session_running",
         "charging_session",
@@ -1435,21 +1369,15 @@ def upgrade() -> None:
         sa.Column("idempotency_key", sa.String(length=120), nullable=False),
         sa.Column("failure_reason", sa.Text(), nullable=True),
         sa.CheckConstraint("amount >= 0", name=op.f("ck_transaction_amount_not_negative")),
-        sa.ForeignKeyConstraint(
-            ["currency"], ["currency.code"], name=op.f("fk_transaction_currency_currency")
-        ),
-        sa.ForeignKeyConstraint(
-            ["partner_id"], ["partner.id"], name=op.f("fk_transaction_partner_id_partner")
-        ),
+        sa.ForeignKeyConstraint(["currency"], ["currency.code"], name=op.f("fk_transaction_currency_currency")),
+        sa.ForeignKeyConstraint(["partner_id"], ["partner.id"], name=op.f("fk_transaction_partner_id_partner")),
         sa.ForeignKeyConstraint(
             ["session_id", "partner_id"],
             ["charging_session.id", "charging_session.partner_id"],
             name="fk_transaction_charging_session",
             onupdate="CASCADE",
         ),
-        sa.ForeignKeyConstraint(
-            ["user_id"], ["user_account.id"], name=op.f("fk_transaction_user_id_user_account")
-        ),
+        sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_transaction_user_id_user_account")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_transaction")),
         sa.UniqueConstraint("idempotency_key", name=op.f("uq_transaction_idempotency_key")),
     )
@@ -1544,9 +1472,7 @@ def downgrade() -> None:
     op.drop_table("tariff_power_level")
     op.drop_index(op.f("ix_tariff_partner_partner_id"), table_name="tariff_partner")
     op.drop_table("tariff_partner")
-    op.drop_index(
-        "uq_tariff_group_tariff_base", table_name="tariff_group_tariff", postgresql_where=sa.text("is_base")
-    )
+    op.drop_index("uq_tariff_group_tariff_base", table_name="tariff_group_tariff", postgresql_where=sa.text("is_base"))
     op.drop_index(op.f("ix_tariff_group_tariff_tariff_id"), table_name="tariff_group_tariff")
     op.drop_table("tariff_group_tariff")
     op.drop_index("uq_rfid_tag_tag_id_upper", table_name="rfid_tag")

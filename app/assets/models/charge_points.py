@@ -139,9 +139,7 @@ class ChargePoint(Base):
     manufacture_date: Mapped[date | None] = mapped_column(Date)
     integration_date: Mapped[date | None] = mapped_column(Date)
     network_type: Mapped[NetworkType | None] = mapped_column(enum_type(NetworkType, "network_type"))
-    access_type: Mapped[AccessType] = mapped_column(
-        enum_type(AccessType, "access_type"), server_default="public"
-    )
+    access_type: Mapped[AccessType] = mapped_column(enum_type(AccessType, "access_type"), server_default="public")
     show_to_public_with_notice: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     status: Mapped[SystemStatus] = mapped_column(
         enum_type(SystemStatus, "system_status"), server_default="active", index=True
@@ -160,9 +158,7 @@ class ChargePoint(Base):
     phases: Mapped[int | None] = mapped_column(SmallInteger)
     input_voltage_v: Mapped[int | None] = mapped_column(SmallInteger)
     connected_phase: Mapped[int | None] = mapped_column(SmallInteger)
-    phase_rotation: Mapped[PhaseRotation | None] = mapped_column(
-        enum_type(PhaseRotation, "cp_phase_rotation")
-    )
+    phase_rotation: Mapped[PhaseRotation | None] = mapped_column(enum_type(PhaseRotation, "cp_phase_rotation"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
@@ -210,9 +206,7 @@ class Evse(Base):
     __tablename__ = "evse"
     __table_args__ = (
         UniqueConstraint("id", "partner_id", name="uq_evse_id_partner_id"),
-        UniqueConstraint(
-            "charge_point_id", "network_id", name="uq_evse_charge_point_id_network_id", deferrable=True
-        ),
+        UniqueConstraint("charge_point_id", "network_id", name="uq_evse_charge_point_id_network_id", deferrable=True),
         Index("uq_evse_code_upper", func.upper(text("code")), unique=True),
         ForeignKeyConstraint(
             ["charge_point_id", "partner_id"],
@@ -240,9 +234,7 @@ class Evse(Base):
     max_current_a: Mapped[Decimal | None] = mapped_column(Numeric(7, 1))
     phases: Mapped[int | None] = mapped_column(SmallInteger)
     connected_phase: Mapped[int | None] = mapped_column(SmallInteger)
-    phase_rotation: Mapped[PhaseRotation | None] = mapped_column(
-        enum_type(PhaseRotation, "evse_phase_rotation")
-    )
+    phase_rotation: Mapped[PhaseRotation | None] = mapped_column(enum_type(PhaseRotation, "evse_phase_rotation"))
 
     charge_point: Mapped[ChargePoint] = relationship(back_populates="evses")
     connectors: Mapped[list[Connector]] = relationship(
@@ -277,9 +269,7 @@ class Connector(Base):
     format: Mapped[ConnectorFormat] = mapped_column(
         enum_type(ConnectorFormat, "connector_format"), server_default="socket"
     )
-    status: Mapped[EvseStatus] = mapped_column(
-        enum_type(EvseStatus, "connector_status"), server_default="active"
-    )
+    status: Mapped[EvseStatus] = mapped_column(enum_type(EvseStatus, "connector_status"), server_default="active")
 
     evse: Mapped[Evse] = relationship(back_populates="connectors")
 

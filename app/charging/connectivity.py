@@ -1,0 +1,184 @@
+"""Connection of charge points: sockets that open and close, signs of life, and the ladder of silence.
+
+Manual, "Charge Point details", Connection; product.md, "Three separate truths about a charge point".
+The rows are written by the gateway's group commit, thousands at once after an outage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import psycopg
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
+from app.core import events, settings
+from app.core.group_commit import GroupCommit, Kind
+
+CONNECTION_CHANGED = "charge_point.connection"
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A station's socket was opened (or closed) at ``at``. ``ref`` identifies the connection everywhere."""
+
+    charge_point_id: int
+    partner_id: int
+    ref: str
+    at: datetime
+    protocol: str = ""
+    remote_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The last sign of life of a connected station."""
+
+    charge_point_id: int
+    at: datetime
+
+
+_CONNECT = """
+WITH given AS (
+  SELECT DISTINCT ON (id) * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::text[], %s::text[])
+    AS g(id, ref, at, protocol, remote) ORDER BY id, at DESC
+), was AS (
+  SELECT s.charge_point_id, s.partner_id, s.connection FROM charge_point_state s JOIN given g
+    ON g.id = s.charge_point_id ORDER BY s.charge_point_id FOR NO KEY UPDATE OF s
+), done AS (
+  UPDATE charge_point_state s SET connected = true, connection_ref = g.ref, connection = 'available',
+    last_seen_at = g.at, protocol = g.protocol, remote_address = g.remote,
+    connection_changed_at = CASE WHEN was.connection = 'available' THEN s.connection_changed_at ELSE g.at END
+  FROM given g, was WHERE s.charge_point_id = g.id AND was.charge_point_id = g.id
+  RETURNING s.charge_point_id, s.partner_id, g.at, was.connection AS before, g.remote
+)
+INSERT INTO network_status_log (at, partner_id, charge_point_id, status, detail)
+SELECT at, partner_id, charge_point_id, 'available', 'connected from ' || coalesce(remote, 'unknown') FROM done
+WHERE before <> 'available'
+"""
+
+_DISCONNECT = """
+UPDATE charge_point_state s SET connected = false, connection_ref = NULL, last_seen_at = greatest(s.last_seen_at, g.at)
+FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) AS g(id, ref, at)
+WHERE s.charge_point_id = g.id AND s.connection_ref = g.ref
+"""
+
+_SEEN = """
+UPDATE charge_point_state s SET last_seen_at = greatest(s.last_seen_at, g.at)
+FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(id, at) WHERE s.charge_point_id = g.id
+"""
+
+
+def _write_connected(cursor: psycopg.Cursor[Any], items: Sequence[Connected]) -> None:
+    cursor.execute(
+        _CONNECT,
+        (
+            [i.charge_point_id for i in items],
+            [i.ref for i in items],
+            [i.at for i in items],
+            [i.protocol for i in items],
+            [i.remote_address for i in items],
+        ),
+    )
+
+
+def _write_disconnected(cursor: psycopg.Cursor[Any], items: Sequence[Connected]) -> None:
+    ordered = sorted(items, key=lambda i: i.charge_point_id)
+    cursor.execute(
+        _DISCONNECT, ([i.charge_point_id for i in ordered], [i.ref for i in ordered], [i.at for i in ordered])
+    )
+
+
+def _write_seen(cursor: psycopg.Cursor[Any], items: Sequence[Seen]) -> None:
+    latest = {i.charge_point_id: i.at for i in items}
+    ids = sorted(latest)
+    cursor.execute(_SEEN, (ids, [latest[i] for i in ids]))
+
+
+CONNECTED: Kind[Connected] = Kind("connected", _write_connected)
+DISCONNECTED: Kind[Connected] = Kind("disconnected", _write_disconnected)
+SEEN: Kind[Seen] = Kind("seen", _write_seen)
+
+
+def record_connected(writer: GroupCommit, item: Connected) -> None:
+    """A station's socket is open: it is Available from now on. Returns when it is on disk."""
+    writer.write(CONNECTED, item)
+    _tell(item.charge_point_id, item.partner_id)
+
+
+def record_disconnected(writer: GroupCommit, item: Connected) -> None:
+    """A socket ended. Changes nothing when a newer socket of the station has taken over (another ``ref``)."""
+    writer.write(DISCONNECTED, item)
+    _tell(item.charge_point_id, item.partner_id)
+
+
+def record_seen(writer: GroupCommit, items: Sequence[Seen]) -> None:
+    """Signs of life since the last call, for the ladder. Returns when they are on disk."""
+    if items:
+        writer.write_all([(SEEN, item) for item in items])
+
+
+def _tell(charge_point_id: int, partner_id: int) -> None:
+    events.publish_soon({"name": CONNECTION_CHANGED, "partner_id": partner_id, "charge_point_id": charge_point_id})
+
+
+_LADDER = text("""
+WITH due AS (
+  SELECT s.charge_point_id, s.partner_id,
+    CASE WHEN s.last_seen_at <= :long_before THEN 'long_term_unavailable'
+         WHEN s.last_seen_at <= :temporary_before THEN 'temporarily_unavailable'
+         ELSE 'available' END AS wanted
+  FROM charge_point_state s WHERE s.last_seen_at IS NOT NULL AND s.connection <>
+    CASE WHEN s.last_seen_at <= :long_before THEN 'long_term_unavailable'
+         WHEN s.last_seen_at <= :temporary_before THEN 'temporarily_unavailable'
+         ELSE 'available' END
+  ORDER BY s.charge_point_id FOR NO KEY UPDATE OF s SKIP LOCKED
+), changed AS (
+  UPDATE charge_point_state s SET connection = due.wanted, connection_changed_at = :now
+  FROM due WHERE s.charge_point_id = due.charge_point_id
+  RETURNING s.charge_point_id, s.partner_id, s.connection
+), logged AS (
+  INSERT INTO network_status_log (at, partner_id, charge_point_id, status, detail)
+  SELECT :now, partner_id, charge_point_id, connection,
+    CASE connection WHEN 'available' THEN 'signs of life again' ELSE 'no sign of life' END FROM changed
+)
+SELECT charge_point_id, partner_id, connection FROM changed
+""")
+
+
+def climb_ladder(session: Session, *, now: datetime) -> int:
+    """Bring every station's connection to what its silence says (defaults 120 and 300 s). Returns the changes."""
+    temporary_s = settings.get_int(session, "connection.temporarily_unavailable_after_seconds")
+    long_s = max(temporary_s, settings.get_int(session, "connection.long_term_unavailable_after_seconds"))
+    rows = session.execute(
+        _LADDER,
+        {
+            "now": now,
+            "temporary_before": now - timedelta(seconds=temporary_s),
+            "long_before": now - timedelta(seconds=long_s),
+        },
+    ).all()
+    for charge_point_id, partner_id, _connection in rows:
+        events.announce(session, CONNECTION_CHANGED, partner_id=partner_id, charge_point_id=charge_point_id)
+    return len(rows)
+
+
+def forget_gateway(session: Session, *, alive: Sequence[str], now: datetime) -> int:
+    """Mark the stations of gateways that died as disconnected; the ladder then takes them down.
+
+    ``alive`` are the gateways' names, the part of a connection's ref before the first ``:``.
+    """
+    rows = session.execute(
+        text(
+            "UPDATE charge_point_state SET connected = false, connection_ref = NULL "
+            "WHERE connected AND split_part(connection_ref, ':', 1) <> ALL(:alive) "
+            "RETURNING charge_point_id, partner_id"
+        ),
+        {"alive": list(alive)},
+    ).all()
+    for charge_point_id, partner_id in rows:
+        events.announce(session, CONNECTION_CHANGED, partner_id=partner_id, charge_point_id=charge_point_id)
+    return len(rows)

@@ -1,0 +1,237 @@
+"""What stations report of themselves: boots, statuses of the station and of its EVSEs, and their log.
+
+Manual, "Hardware Status Logs". Status of network id 0 is the station's own, decided here and nowhere else
+(product.md, "Three separate truths about a charge point").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import psycopg
+
+from app.assets.models import ReportedStatus
+from app.charging.station import Station
+from app.core import events
+from app.core.group_commit import GroupCommit, Kind
+
+HARDWARE_CHANGED = "charge_point.hardware"
+
+#: a station's clock may be off; a report is late only against a stored time that was itself sane
+_SANE = "interval '5 minutes'"
+
+
+@dataclass(frozen=True, slots=True)
+class StatusReport:
+    """One status report. ``evse_id`` None: the station itself (network id 0) or an EVSE nobody registered."""
+
+    charge_point_id: int
+    partner_id: int
+    network_id: int
+    evse_id: int | None
+    status: ReportedStatus
+    reported_at: datetime
+    received_at: datetime
+    error_code: str | None = None
+    info: str | None = None
+    vendor_error_code: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BootReport:
+    """What a station says of itself when it boots."""
+
+    charge_point_id: int
+    partner_id: int
+    at: datetime
+    vendor: str
+    model: str
+    serial_number: str | None = None
+    firmware_version: str | None = None
+    iccid: str | None = None
+    imsi: str | None = None
+    meter_type: str | None = None
+    meter_serial_number: str | None = None
+    reason: str | None = None
+
+
+_GIVEN = """
+WITH given AS (
+  SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::int[], %s::text[], %s::timestamptz[],
+    %s::timestamptz[], %s::text[], %s::text[], %s::text[])
+    AS g(charge_point_id, partner_id, evse_id, network_id, status, reported_at, received_at, error_code, info,
+         vendor_error_code)
+)"""
+
+_LOG = """
+INSERT INTO hardware_status_log (at, partner_id, charge_point_id, evse_id, network_id, status, error_code, info,
+  vendor_error_code, reported_at)
+SELECT received_at, partner_id, charge_point_id, evse_id, network_id, status, error_code, info, vendor_error_code,
+  reported_at FROM {source}
+"""
+
+_EVSES = f"""{_GIVEN}, was AS (
+  SELECT s.evse_id, s.status, s.error_code, s.status_at, s.status_received_at FROM evse_state s
+  JOIN given g ON g.evse_id = s.evse_id ORDER BY s.evse_id FOR NO KEY UPDATE OF s
+), done AS (
+  UPDATE evse_state s SET status = g.status, error_code = g.error_code, error_info = g.info,
+    vendor_error_code = g.vendor_error_code, status_at = g.reported_at, status_received_at = g.received_at
+  FROM given g, was WHERE s.evse_id = g.evse_id AND was.evse_id = g.evse_id AND NOT (
+    was.status_at IS NOT NULL AND g.reported_at < was.status_at
+    AND was.status_at <= was.status_received_at + {_SANE})
+), changed AS (
+  SELECT g.* FROM given g JOIN was ON was.evse_id = g.evse_id
+  WHERE was.status <> g.status OR was.error_code IS DISTINCT FROM g.error_code
+)
+{_LOG.format(source="changed")}"""  # noqa: S608 (constants only)
+
+_STATIONS = f"""{_GIVEN}, was AS (
+  SELECT s.charge_point_id, s.status, s.error_code, s.status_at, s.status_received_at FROM charge_point_state s
+  JOIN given g ON g.charge_point_id = s.charge_point_id ORDER BY s.charge_point_id FOR NO KEY UPDATE OF s
+), done AS (
+  UPDATE charge_point_state s SET status = g.status, error_code = g.error_code, error_info = g.info,
+    status_at = g.reported_at, status_received_at = g.received_at
+  FROM given g, was WHERE s.charge_point_id = g.charge_point_id AND was.charge_point_id = g.charge_point_id AND NOT (
+    was.status_at IS NOT NULL AND g.reported_at < was.status_at
+    AND was.status_at <= was.status_received_at + {_SANE})
+), changed AS (
+  SELECT g.* FROM given g JOIN was ON was.charge_point_id = g.charge_point_id
+  WHERE was.status <> g.status OR was.error_code IS DISTINCT FROM g.error_code
+)
+{_LOG.format(source="changed")}"""  # noqa: S608 (constants only)
+
+_UNREGISTERED = f"{_GIVEN}\n{_LOG.format(source='given')}"
+
+#: charging has ended while the car still occupies the EVSE: the idle time of the session begins
+_IDLE_BEGINS = """
+UPDATE charging_session SET charging_ended_at = g.at FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(evse_id, at)
+WHERE charging_session.evse_id = g.evse_id AND charging_session.status = 'active' AND charging_ended_at IS NULL
+  AND g.at >= started_at
+"""
+
+_IDLE_ENDS = """
+UPDATE charging_session SET charging_ended_at = NULL
+WHERE evse_id = ANY(%s::bigint[]) AND status = 'active' AND charging_ended_at IS NOT NULL
+"""
+
+_IDLE = frozenset({ReportedStatus.SUSPENDED_EV, ReportedStatus.FINISHING})
+
+
+def _columns(items: Sequence[StatusReport]) -> tuple[list[Any], ...]:
+    return (
+        [i.charge_point_id for i in items],
+        [i.partner_id for i in items],
+        [i.evse_id for i in items],
+        [i.network_id for i in items],
+        [i.status.value for i in items],
+        [i.reported_at for i in items],
+        [i.received_at for i in items],
+        [i.error_code for i in items],
+        [i.info for i in items],
+        [i.vendor_error_code for i in items],
+    )
+
+
+def _rounds(items: Sequence[StatusReport]) -> Iterable[list[StatusReport]]:
+    """Groups in order of arrival in which no EVSE appears twice, so that no change in between is lost."""
+    pending = list(items)
+    while pending:
+        taken: dict[tuple[int, int], StatusReport] = {}
+        later: list[StatusReport] = []
+        for item in pending:
+            key = (item.charge_point_id, item.network_id)
+            if key in taken:
+                later.append(item)
+            else:
+                taken[key] = item
+        yield list(taken.values())
+        pending = later
+
+
+def _write_statuses(cursor: psycopg.Cursor[Any], items: Sequence[StatusReport]) -> None:
+    for group in _rounds(items):
+        evses = [i for i in group if i.evse_id is not None]
+        stations = [i for i in group if i.evse_id is None and i.network_id == 0]
+        unregistered = [i for i in group if i.evse_id is None and i.network_id != 0]
+        for statement, rows in ((_EVSES, evses), (_STATIONS, stations), (_UNREGISTERED, unregistered)):
+            if rows:
+                cursor.execute(statement, _columns(rows))
+        idle = [i for i in evses if i.status in _IDLE]
+        if idle:
+            cursor.execute(_IDLE_BEGINS, ([i.evse_id for i in idle], [i.reported_at for i in idle]))
+        charging = [i.evse_id for i in evses if i.status is ReportedStatus.CHARGING]
+        if charging:
+            cursor.execute(_IDLE_ENDS, (charging,))
+
+
+_BOOT = """
+UPDATE charge_point_state s SET vendor = g.vendor, model = g.model, serial_number = g.serial,
+  firmware_version = g.firmware, iccid = g.iccid, imsi = g.imsi, meter_type = g.meter_type,
+  meter_serial_number = g.meter_serial, booted_at = g.at, boot_reason = g.reason
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[],
+  %s::text[], %s::text[], %s::text[])
+  AS g(id, at, vendor, model, serial, firmware, iccid, imsi, meter_type, meter_serial, reason)
+WHERE s.charge_point_id = g.id
+"""
+
+
+def _write_boots(cursor: psycopg.Cursor[Any], items: Sequence[BootReport]) -> None:
+    latest = {i.charge_point_id: i for i in items}
+    rows = [latest[key] for key in sorted(latest)]
+    names = (
+        "charge_point_id", "at", "vendor", "model", "serial_number", "firmware_version", "iccid", "imsi",
+        "meter_type", "meter_serial_number", "reason",
+    )  # fmt: skip
+    cursor.execute(_BOOT, tuple([getattr(row, name) for row in rows] for name in names))
+
+
+STATUS: Kind[StatusReport] = Kind("status", _write_statuses)
+BOOT: Kind[BootReport] = Kind("boot", _write_boots)
+
+
+def record_boot(writer: GroupCommit, report: BootReport) -> None:
+    """Keep what a booting station says of itself. Returns when it is on disk."""
+    writer.write(BOOT, report)
+    _tell(report.charge_point_id, report.partner_id)
+
+
+def record_status(
+    writer: GroupCommit,
+    station: Station,
+    *,
+    network_id: int,
+    status: ReportedStatus,
+    reported_at: datetime,
+    now: datetime,
+    error_code: str | None = None,
+    info: str | None = None,
+    vendor_error_code: str | None = None,
+) -> None:
+    """Keep a status report; logged when it changes something. Returns when it is on disk.
+
+    A report older than the stored one is logged but does not overwrite it.
+    """
+    evse = station.evse(network_id)
+    writer.write(
+        STATUS,
+        StatusReport(
+            charge_point_id=station.id,
+            partner_id=station.partner_id,
+            network_id=network_id,
+            evse_id=evse.id if evse else None,
+            status=status,
+            reported_at=reported_at,
+            received_at=now,
+            error_code=error_code,
+            info=info,
+            vendor_error_code=vendor_error_code,
+        ),
+    )
+    _tell(station.id, station.partner_id)
+
+
+def _tell(charge_point_id: int, partner_id: int) -> None:
+    events.publish_soon({"name": HARDWARE_CHANGED, "partner_id": partner_id, "charge_point_id": charge_point_id})

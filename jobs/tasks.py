@@ -1,0 +1,58 @@
+"""The jobs: thin, idempotent, one transaction each. They call `app/` and commit."""
+
+from __future__ import annotations
+
+import psycopg
+from flask import current_app
+
+from app.charging import clockwork, commands, connectivity
+from app.core import partitions, settings
+from app.core import redis as redis_clients
+from app.core.clock import utcnow
+from app.core.db import OWNER_ROLE, db, plain_url, transaction
+
+
+def watch_connections() -> int:
+    """Take silent stations down the ladder, and those of gateways that died."""
+    with transaction() as session:
+        alive = commands.living_gateways(redis_clients.client())
+        return connectivity.forget_gateway(session, alive=alive, now=utcnow()) + connectivity.climb_ladder(
+            session, now=utcnow()
+        )
+
+
+def watch_sessions() -> int:
+    """Fail sessions that never began, reset stops nobody answered, finish sessions that fell silent."""
+    changed = 0
+    for due in (clockwork.fail_unstarted, clockwork.reset_stopping, clockwork.finish_inactive):
+        with transaction() as session:
+            changed += due(session, now=utcnow())
+    return changed
+
+
+def expire_commands() -> int:
+    """Give every command that nobody answered in time its outcome."""
+    with transaction() as session:
+        return commands.expire(session, now=utcnow())
+
+
+def bill_finished_sessions() -> int:
+    """Bill what was finished but not billed, each session in a transaction of its own."""
+    with transaction() as session:
+        due = clockwork.unbilled(session, now=utcnow())
+    for session_id in due:
+        with transaction() as session:
+            clockwork.bill(session, session_id=session_id, now=utcnow())
+    return len(due)
+
+
+def keep_partitions() -> list[str]:
+    """Make the coming months' partitions and drop those whose time is over."""
+    with transaction() as session:
+        keep = {table: settings.get_int(session, key) for table, (_, key) in partitions.TABLES.items()}
+    db.session.remove()
+    with psycopg.connect(plain_url(current_app.config["MIGRATION_DATABASE_URL"]), autocommit=True) as owner:
+        owner.execute(f"SET ROLE {OWNER_ROLE}")
+        owner.execute("SET lock_timeout = '5s'")
+        made = partitions.create_partitions(owner, now=utcnow())
+        return made + partitions.drop_expired(owner, now=utcnow(), keep_days=keep)
