@@ -1,0 +1,290 @@
+"""Actions on records: a dialog with a mandatory reason, a handler, and its outcome shown live.
+
+    RemoteAction("reset", "Reset", form=ResetForm, permission="command", handler=reset, icon="refresh")
+
+``handler(obj, form, *, reason, actor)`` flushes, never commits, and returns the action's row(s), an
+``Outcome``, a text, or None. A ``Refused`` (or one of ``refusals``) it raises is shown to the admin, and
+nothing of that record is kept. product.md, "Actions".
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flask import abort, current_app, make_response, request
+from flask_admin import expose
+from flask_admin.form import BaseForm
+from flask_login import current_user
+from itsdangerous import BadSignature, URLSafeSerializer
+from werkzeug.exceptions import Conflict
+from wtforms import TextAreaField, validators
+
+from admin_views.widgets.keys import decode_key, encode_key, has_any_key
+
+MAX_SHOWN = 25
+CHUNK = 200
+WAITING = ("pending", "sent", "queued")
+
+
+class Refused(Exception):
+    """An action that cannot be done; the message is for the admin."""
+
+
+class SelectionChanged(Conflict):
+    """ "All matching" now selects another number of records than the admin saw."""
+
+    def __init__(self, seen: int, now: int) -> None:
+        super().__init__(
+            f"You selected {seen:,} matching records, but {now:,} match now. Reload the list and select again."
+        )
+        self.now = now
+
+
+def not_blank(form: Any, bound: Any) -> None:
+    """A validator: spaces alone are no reason."""
+    if not (bound.data or "").strip():
+        raise validators.StopValidation("Enter a reason.")
+
+
+class ReasonForm(BaseForm):
+    """Base of every action's form; fields of subclasses stand above the reason."""
+
+    reason = TextAreaField(
+        "Reason",
+        [not_blank, validators.Length(max=400)],
+        description="Kept in the Actions log for further reference.",
+        render_kw={"rows": 3, "required": True, "maxlength": 400},
+    )
+
+    def ordered(self) -> list[Any]:
+        """The fields as shown: the reason last."""
+        return [*(bound for bound in self if bound.name != "reason"), self["reason"]]
+
+
+Handler = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class RecordAction:
+    """Something that can be done to records of a list.
+
+    ``permission`` is a verb of the view's resource, or a whole permission.
+
+    ``row`` offers it on details pages, ``bulk`` on lists; ``available(obj)`` may hide it for a record.
+    """
+
+    name: str
+    title: str
+    handler: Handler
+    permission: str = "edit"
+    form: type[ReasonForm] = ReasonForm
+    icon: str = "bolt"
+    danger: bool = False
+    bulk: bool = True
+    row: bool = True
+    help: str = ""
+    button: str = ""
+    group: str = ""
+    available: Callable[[Any], bool] | None = None
+    refusals: tuple[type[Exception], ...] = ()
+    remote: bool = False
+
+
+@dataclass(frozen=True)
+class RemoteAction(RecordAction):
+    """An action that a station must answer: its rows start Pending and are followed until they end."""
+
+    permission: str = "command"
+    remote: bool = True
+
+
+@dataclass
+class Outcome:
+    """One line of the outcome: which record, how it ended, and why."""
+
+    label: str
+    status: Any = "Finished"
+    detail: str = ""
+    id: int | None = None
+    details_url: str | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether it may still change."""
+        text = self.status.value if isinstance(self.status, enum.Enum) else self.status
+        return str(text).lower() in WAITING
+
+
+@dataclass
+class Run:
+    """What came of an action on all its records."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any may still change."""
+        return any(outcome.waiting for outcome in self.outcomes)
+
+    def counts(self) -> list[tuple[Any, int]]:
+        """How many ended how."""
+        return Counter(outcome.status for outcome in self.outcomes).most_common()
+
+
+def outcome_of(row: Any, label: str = "") -> Outcome:
+    """The line of an action's row."""
+    detail = getattr(row, "error", None) or getattr(row, "info", None) or ""
+    return Outcome(getattr(row, "target_label", None) or label, row.status, str(detail), row.id)
+
+
+def outcomes_of(result: Any, label: str) -> list[Outcome]:
+    """Whatever a handler returned, as lines."""
+    if result is None:
+        return [Outcome(label)]
+    if isinstance(result, Outcome):
+        return [result]
+    if isinstance(result, str):
+        return [Outcome(label, "Finished", result)]
+    if isinstance(result, list | tuple):
+        return [line for part in result for line in outcomes_of(part, label)]
+    return [outcome_of(result, label)]
+
+
+class ActionMixin:
+    """Dialogs, runs and outcomes. Joined into ``BaseView``; declare ``actions = (RecordAction(…), …)``."""
+
+    def action_permission(self, action: RecordAction) -> str:
+        """The whole permission of an action."""
+        return action.permission if "." in action.permission else f"{self.resource}.{action.permission}"
+
+    def actions_for(self, kind: str, obj: Any = None) -> list[RecordAction]:
+        """The actions the admin may start from a ``row`` (details page) or in ``bulk``."""
+        return [
+            action
+            for action in self.actions
+            if getattr(action, kind)
+            and self.may(self.action_permission(action))
+            and (obj is None or action.available is None or action.available(obj))
+        ]
+
+    def selected_query(self, matching: Any) -> Any:
+        """The rows a form selects: the ids ticked, or all of ``matching`` if still as many as the admin saw.
+
+        Raises SelectionChanged (409); 400 without a selection; 404 for records that are not there.
+        """
+        source = request.values
+        if source.get("all_matching") == "1":
+            seen = source.get("expected_count", type=int)
+            if seen is None:
+                abort(400, description="The request does not say how many records were selected.")
+            now = int(matching.order_by(None).count())
+            if now != seen:
+                raise SelectionChanged(seen, now)
+            return matching
+        keys = [decode_key(self.model, text) for text in dict.fromkeys(source.getlist("rowid"))]
+        if not keys:
+            abort(400, description="No record is selected.")
+        if None in keys:
+            abort(404)
+        query = self.get_query().filter(has_any_key(self.model, [key for key in keys if key is not None]))
+        if query.count() != len(keys):
+            abort(404, description="A selected record does not exist any more.")
+        return query
+
+    def selection(self) -> Any:
+        """The rows selected in this request."""
+        if request.values.get("all_matching") == "1":
+            return self.selected_query(self.sorted_query(self.list_args()))
+        return self.selected_query(None)
+
+    @expose("/run/<action_name>/", methods=("GET", "POST"))
+    def run_action(self, action_name: str) -> Any:
+        """GET: the dialog. POST: do it, commit, show the outcome; 422 with the dialog if the form is wrong."""
+        action = next((found for found in self.actions if found.name == action_name), None)
+        if action is None:
+            abort(404)
+        self.require(self.action_permission(action))
+        chosen = self.selection()
+        count = chosen.order_by(None).count()
+        form = action.form(request.form if request.method == "POST" else None, obj=self._single(chosen, count))
+        if request.method == "POST" and form.validate():
+            return self._outcome_response(action, self._run(action, form, chosen))
+        html = self.render(
+            "action/_dialog.html",
+            action=action,
+            form=form,
+            count=count,
+            single=self._single(chosen, count),
+            values=request.values,
+            post_url=self.get_url(f"{self.endpoint}.run_action", action_name=action.name, **self._filters_only()),
+        )
+        return html, 422 if request.method == "POST" else 200
+
+    def _filters_only(self) -> dict[str, str]:
+        own = ("rowid", "all_matching", "expected_count")
+        return {key: value for key, value in request.args.items() if key not in own}
+
+    def _single(self, chosen: Any, count: int) -> Any:
+        return chosen.first() if count == 1 else None
+
+    def _run(self, action: RecordAction, form: Any, chosen: Any) -> Run:
+        """Call the handler for each record, each in its own savepoint, and commit once."""
+        session = self.db_session
+        actor = current_user._get_current_object()
+        keys = [decode_key(self.model, encode_key(self.model, obj)) for obj in chosen.yield_per(CHUNK)]
+        run = Run()
+        for start in range(0, len(keys), CHUNK):
+            part = self.get_query().filter(has_any_key(self.model, keys[start : start + CHUNK]))
+            for obj in part.options(*self.details_options()).all():
+                label = str(obj)
+                try:
+                    with session.begin_nested():
+                        result = action.handler(obj, form, reason=form.reason.data.strip(), actor=actor)
+                        session.flush()
+                    run.outcomes += outcomes_of(result, label)
+                except (Refused, *action.refusals) as refusal:
+                    run.outcomes.append(Outcome(label, "Refused", str(refusal)))
+        session.commit()
+        return run
+
+    def _outcome_response(self, action: RecordAction, run: Run) -> Any:
+        ids = [outcome.id for outcome in run.outcomes if outcome.id is not None]
+        token = self._signer().dumps([str(current_user.get_id()), action.name, ids[: MAX_SHOWN * 40]])
+        response = make_response(self._render_outcome(action, run, token))
+        response.headers["HX-Trigger"] = "record-changed"
+        return response
+
+    def _render_outcome(self, action: RecordAction, run: Run, token: str) -> str:
+        return str(
+            self.render("action/_outcome.html", action=action, run=run, token=token, shown=run.outcomes[:MAX_SHOWN])
+        )
+
+    def _signer(self) -> URLSafeSerializer:
+        return URLSafeSerializer(current_app.secret_key or "", salt=f"outcome:{self.endpoint}")
+
+    @expose("/outcome/<token>/")
+    def outcome_view(self, token: str) -> Any:
+        """How the actions of one's own run stand now; the token that the run was given names them."""
+        try:
+            admin, name, ids = self._signer().loads(token)
+        except BadSignature:
+            abort(404)
+        action = next((found for found in self.actions if found.name == name), None)
+        if action is None or admin != str(current_user.get_id()):
+            abort(404)
+        run = Run([outcome_of(row) for row in self.action_rows(ids)])
+        response = make_response(self._render_outcome(action, run, token))
+        if not run.waiting:
+            response.headers["HX-Trigger"] = "record-changed"
+        return response
+
+    def action_rows(self, ids: Sequence[int]) -> Iterable[Any]:
+        """The rows of the Actions log with these numbers, fresh from the database."""
+        model = current_app.extensions["screens"].action_model
+        if model is None or not ids:
+            return []
+        return list(self.db_session.query(model).filter(model.id.in_(ids)).order_by(model.id))
