@@ -152,9 +152,7 @@ def test_only_payable_amounts_above_zero(
 
 def test_floats_and_unknown_currencies_are_refused(session: Session, driver: User) -> None:
     with pytest.raises(TypeError, match="Money is Decimal"):
-        ledger.credit(
-            session, user_id=driver.id, amount=1.5, currency="EUR", type=TOP_UP, reference="r", now=NOW
-        )
+        ledger.credit(session, user_id=driver.id, amount=1.5, currency="EUR", type=TOP_UP, reference="r", now=NOW)
     with pytest.raises(ledger.UnknownCurrency, match="no currency 'XTS'"):
         _credit(session, driver, "1", "r", currency="XTS")
 
@@ -168,9 +166,7 @@ def test_entries_are_never_changed_or_removed(session: Session, driver: User) ->
         session.rollback()
 
 
-def test_the_news_that_a_debt_is_settled(
-    session: Session, driver: User, settled: list[dict[str, object]]
-) -> None:
+def test_the_news_that_a_debt_is_settled(session: Session, driver: User, settled: list[dict[str, object]]) -> None:
     _debit(session, driver, "10", "a")
     _credit(session, driver, "4", "b")
     session.commit()
@@ -207,7 +203,7 @@ def test_add_balance_is_an_action_and_an_entry(session: Session, driver: User) -
         "Station was down",
     )
     assert (action.target_type, action.target_id, action.target_label) == (
-        "user",
+        "user_account",
         driver.id,
         "driver@example.com",
     )
@@ -223,9 +219,7 @@ def test_add_balance_needs_a_reason_and_a_payable_amount(session: Session, drive
         (Decimal("-5"), "because", ledger.InvalidLedgerAmount),
     ):
         with pytest.raises(error):
-            ledger.add_balance(
-                session, user=driver, amount=amount, currency="EUR", reason=reason, actor=None, now=NOW
-            )
+            ledger.add_balance(session, user=driver, amount=amount, currency="EUR", reason=reason, actor=None, now=NOW)
     assert session.scalar(select(func.count()).select_from(Action)) == 0
     assert session.scalar(select(func.count()).select_from(LedgerEntry)) == 0
 
@@ -308,9 +302,7 @@ def test_one_reference_raced_for_is_booked_once(clean: Flask, session: Session, 
     assert ledger.balance(session, user_id=user_id, currency="EUR") == Decimal("-3.35")
 
 
-def test_one_reference_raced_for_by_two_users_is_one_users(
-    clean: Flask, session: Session, driver: User
-) -> None:
+def test_one_reference_raced_for_by_two_users_is_one_users(clean: Flask, session: Session, driver: User) -> None:
     other = User(email="else@example.com")
     session.add(other)
     session.commit()

@@ -68,9 +68,7 @@ def credit(
         description=description,
     )
     if before is not None and before < 0 <= entry.balance_after:
-        events.announce(
-            session, "balance.settled", partner_id=HOUSE_PARTNER_ID, user_id=user_id, currency=currency
-        )
+        events.announce(session, "balance.settled", partner_id=HOUSE_PARTNER_ID, user_id=user_id, currency=currency)
     return entry
 
 
@@ -110,9 +108,7 @@ def debit(
 def balance(session: Session, *, user_id: int, currency: str) -> Decimal:
     """What a user has in a currency; 0 when nothing was ever booked, below 0 when the user owes."""
     stored = session.scalar(
-        select(BalanceAccount.balance).where(
-            BalanceAccount.user_id == user_id, BalanceAccount.currency == currency
-        )
+        select(BalanceAccount.balance).where(BalanceAccount.user_id == user_id, BalanceAccount.currency == currency)
     )
     return Decimal(0) if stored is None else stored
 
@@ -140,7 +136,7 @@ def add_balance(
     action = open_action(
         session,
         name=ADD_BALANCE,
-        target_type="user",
+        target_type=User.__tablename__,
         target_id=user.id,
         target_label=user.email,
         reason=reason,
@@ -171,9 +167,7 @@ def _checked(session: Session, amount: Decimal, currency: str) -> Decimal:
     if amount <= 0:
         raise InvalidLedgerAmount(f"an amount above zero is expected, not {amount:f}")
     if rounded != amount:
-        raise InvalidLedgerAmount(
-            f"{amount:f} has more decimals than {currency}, which has {row.exponent or 'none'}"
-        )
+        raise InvalidLedgerAmount(f"{amount:f} has more decimals than {currency}, which has {row.exponent or 'none'}")
     return rounded
 
 
