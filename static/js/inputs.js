@@ -1,0 +1,104 @@
+// Searchable selects, related records, tags, dates. Called again after every swap; each input is made once.
+const FLAT = { allowInput: true, time_24hr: true, disableMobile: true };
+const FEW_OPTIONS = 8;
+
+function labelOf(element) {
+  const label = element.id && document.querySelector(`label[for="${CSS.escape(element.id)}"]`);
+  return element.getAttribute('aria-label') || label?.textContent.trim() || element.name;
+}
+
+// Tom Select puts its own input in place of the field: the names and descriptions have to follow.
+function describe(select, original) {
+  const input = select.control_input;
+  input.setAttribute('aria-label', labelOf(original));
+  for (const name of ['aria-describedby', 'aria-invalid']) {
+    if (original.hasAttribute(name)) input.setAttribute(name, original.getAttribute(name));
+  }
+  select.dropdown_content.setAttribute('aria-label', labelOf(original));
+}
+
+function searchable(element) {
+  const plugins = element.multiple ? ['remove_button'] : [];
+  const select = new window.TomSelect(element, {
+    plugins,
+    allowEmptyOption: true,
+    maxOptions: 1000,
+    refreshThrottle: 0,
+  });
+  describe(select, element);
+}
+
+function related(element) {
+  const many = element.dataset.multiple === '1';
+  const stored = element.dataset.json ? JSON.parse(element.dataset.json) : null;
+  const chosen = stored ? (many ? stored : [stored]) : [];
+  const plugins = [];
+  if (element.dataset.allowBlank) plugins.push('clear_button');
+  if (many) plugins.push('remove_button');
+  const select = new window.TomSelect(element, {
+    plugins,
+    valueField: 'id',
+    labelField: 'text',
+    searchField: [],
+    maxItems: many ? null : 1,
+    delimiter: ',',
+    preload: 'focus',
+    placeholder: element.dataset.placeholder,
+    options: chosen.map(([id, text]) => ({ id: String(id), text })),
+    items: chosen.map(([id]) => String(id)),
+    shouldLoad: () => true,
+    load(term, done) {
+      const url = new URL(element.dataset.url, window.location.origin);
+      url.searchParams.set('query', term);
+      url.searchParams.set('limit', '20');
+      fetch(url, { headers: { Accept: 'application/json' } })
+        .then((answer) => (answer.ok ? answer.json() : []))
+        .then((rows) => {
+          this.clearOptions((option) => this.items.includes(option.id));
+          done(rows.map(([id, text]) => ({ id: String(id), text })));
+        })
+        .catch(() => done());
+    },
+  });
+  describe(select, element);
+}
+
+function tags(element) {
+  const select = new window.TomSelect(element, {
+    plugins: ['remove_button'],
+    create: true,
+    persist: false,
+    delimiter: ',',
+    options: [],
+    render: { no_results: () => null },
+  });
+  describe(select, element);
+}
+
+function picker(element) {
+  const kind = element.dataset.picker;
+  const range = kind === 'daterange';
+  const dateFormat = kind === 'datetime' ? 'Y-m-d H:i' : 'Y-m-d';
+  window.flatpickr(element, {
+    ...FLAT,
+    dateFormat,
+    enableTime: kind === 'datetime',
+    mode: range ? 'range' : 'single',
+    locale: { rangeSeparator: ' to ', firstDayOfWeek: 1 },
+    // a preset such as "last-7-days" is a value too, which flatpickr must not try to read
+    parseDate: (text, format) => (/^\d{4}-/.test(text) ? window.flatpickr.parseDate(text, format) : undefined),
+    onChange: () => element.dispatchEvent(new Event('input', { bubbles: true })),
+  });
+}
+
+export function enhance(root) {
+  const within = (selector) => [...root.querySelectorAll(selector)].filter((element) => !element.tomselect);
+  for (const element of within('select[data-role=select2]')) {
+    if (element.options.length > FEW_OPTIONS || element.multiple) searchable(element);
+  }
+  for (const element of within('input[data-role=select2-ajax]')) related(element);
+  for (const element of within('input[data-tags], input[data-role=select2-tags]')) tags(element);
+  for (const element of root.querySelectorAll('input[data-picker]')) {
+    if (!element._flatpickr && !/^[a-z]/.test(element.value)) picker(element);
+  }
+}
