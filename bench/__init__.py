@@ -1,0 +1,1 @@
+"""Measurements of this product beside others, always in one run; `python -m bench` writes `results.md`."""
