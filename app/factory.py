@@ -11,6 +11,7 @@ from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
 
 import app.models  # noqa: F401 (mappers name one another)
+from app.charging import listeners
 from app.core import db, events, health, logs
 from app.core import redis as redis_clients
 from app.core.config import Config
@@ -53,6 +54,7 @@ def build(config: Config, *, database_url: str, migration_url: str, redis_url: s
     csrf.init_app(flask_app)
     htmx.init_app(flask_app)
     health.init_app(flask_app)
+    listeners.init_app(flask_app)
     _secure(flask_app)
     _commands(flask_app)
     return flask_app

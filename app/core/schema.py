@@ -63,7 +63,7 @@ def seed_roles(session: Session) -> None:
     """Make the built-in roles and give them what today's code says they have."""
     stored = {role.name: role for role in session.scalars(select(Role))}
     for name, permissions in BUILT_IN_ROLES.items():
-        names = sorted(permissions)
+        names = sorted(permission.value for permission in permissions)
         role = stored.get(name)
         if role is None:
             session.add(Role(name=name, built_in=True, permission_names=names))

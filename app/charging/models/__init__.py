@@ -6,6 +6,7 @@ from app.charging.models.logs import (
     FrameKind,
     HardwareStatusLog,
     NetworkStatusLog,
+    StrayMessage,
     UnknownStation,
 )
 from app.charging.models.sessions import (
@@ -27,5 +28,6 @@ __all__ = [
     "HardwareStatusLog",
     "MeterReading",
     "NetworkStatusLog",
+    "StrayMessage",
     "UnknownStation",
 ]

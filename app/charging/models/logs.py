@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.assets.models import ConnectionStatus, ReportedStatus
 from app.core.db import Base
-from app.core.types import LabelledEnum, enum_type
+from app.core.types import BigId, JsonDict, LabelledEnum, Text255, enum_type
 
 BY_MONTH = {"postgresql_partition_by": "RANGE (at)"}
 
@@ -113,3 +113,21 @@ class UnknownStation(Base):
     attempts: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class StrayMessage(Base):
+    """A message of a station that fits no session, e.g. a stop of one nobody knows. Flagged, never lost."""
+
+    __tablename__ = "stray_message"
+    __table_args__ = (
+        _of_charge_point("stray_message"),
+        Index("ix_stray_message_charge_point_id_id", "charge_point_id", "id"),
+    )
+
+    id: Mapped[BigId]
+    at: Mapped[datetime] = mapped_column(index=True)
+    partner_id: Mapped[int] = mapped_column(BigInteger)
+    charge_point_id: Mapped[int] = mapped_column(BigInteger)
+    action: Mapped[str] = mapped_column(String(60))
+    payload: Mapped[JsonDict]
+    note: Mapped[Text255]

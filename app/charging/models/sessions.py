@@ -70,13 +70,9 @@ class Authorization(Base):
     id: Mapped[BigId]
     partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     happened_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-    source: Mapped[AuthorizationSource] = mapped_column(
-        enum_type(AuthorizationSource, "authorization_source")
-    )
+    source: Mapped[AuthorizationSource] = mapped_column(enum_type(AuthorizationSource, "authorization_source"))
     id_tag: Mapped[str | None] = mapped_column(String(64), index=True)
-    result: Mapped[AuthorizationResult] = mapped_column(
-        enum_type(AuthorizationResult, "authorization_result")
-    )
+    result: Mapped[AuthorizationResult] = mapped_column(enum_type(AuthorizationResult, "authorization_result"))
     reason: Mapped[str | None] = mapped_column(String(60))
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
@@ -185,8 +181,11 @@ class ChargingSession(Base):
 
 
 class MeterReading(Base):
-    """One sample set of a station's meter, partitioned by month of arrival. ``register_wh`` is the normalised
-    series a session is priced by; ``raw_register_wh`` is what the station said, in Wh."""
+    """One sample set of a station's meter, partitioned by month of arrival.
+
+    ``register_wh`` is the normalised energy since the start of the session, in Wh, that the session is priced by; NULL
+    where the reading takes no part in pricing. ``raw_register_wh`` is the register as the station said it, in Wh.
+    """
 
     __tablename__ = "meter_reading"
     __table_args__ = (

@@ -1,0 +1,240 @@
+"""From a finished session to money: price it by its snapshot, debit the driver once, say what became of it.
+
+product.md, "Pricing" and "Money". Local to the database: nothing here talks to the outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.billing import ledger
+from app.billing.models import LedgerEntryType, Transaction, TransactionStatus, TransactionType
+from app.charging.lifecycle import PaymentStatus, SessionStatus
+from app.charging.models import ChargingSession, MeterReading
+from app.core import events
+from app.tariffs.pricing import (
+    PricedSession,
+    Reading,
+    price_session,
+    snapshot_from_json,
+)
+
+log = structlog.get_logger(__name__)
+
+BALANCE_PROCESSOR = "balance"
+PRICE_PROBLEM = "price_problem"
+
+
+class NotPriceable(Exception):
+    """The session has no tariff snapshot, or has not started."""
+
+
+def session_readings(session: Session, charging_session: ChargingSession) -> list[Reading]:
+    """The readings a session is priced by: start, what was measured between, and the end; never falling.
+
+    Registers are Wh above the start of the session.
+    """
+    started_at = charging_session.started_at
+    if started_at is None:
+        raise NotPriceable(f"session {charging_session.id} has not started")
+    rows = session.execute(
+        select(MeterReading.measured_at, MeterReading.register_wh)
+        .where(
+            MeterReading.session_id == charging_session.id,
+            MeterReading.register_wh.is_not(None),
+            MeterReading.measured_at > started_at,
+            *(
+                [MeterReading.measured_at < charging_session.stopped_at]
+                if charging_session.stopped_at is not None
+                else []
+            ),
+        )
+        .order_by(MeterReading.measured_at, MeterReading.register_wh)
+    ).all()
+    readings = [Reading(started_at, Decimal(0))]
+    highest = Decimal(0)
+    for measured_at, register_wh in rows:
+        highest = min(max(highest, register_wh), charging_session.energy_wh)
+        readings.append(Reading(measured_at, highest))
+    end = charging_session.stopped_at or charging_session.last_reading_at
+    if end is not None and end >= readings[-1].at:
+        readings.append(Reading(end, charging_session.energy_wh))
+    return readings
+
+
+def price_of(session: Session, charging_session: ChargingSession, *, until: datetime | None = None) -> PricedSession:
+    """The price by the session's own snapshot: final once it is stopped, else so far, up to ``until``.
+
+    Raises NotPriceable without a snapshot or start, and what the pricing raises.
+    """
+    if charging_session.tariff_snapshot is None or charging_session.started_at is None:
+        raise NotPriceable(f"session {charging_session.id} has no tariff")
+    stopped_at = charging_session.stopped_at or until
+    if stopped_at is None:
+        raise NotPriceable(f"session {charging_session.id} is still running")
+    return price_session(
+        snapshot_from_json(charging_session.tariff_snapshot),
+        started_at=charging_session.started_at,
+        stopped_at=max(stopped_at, charging_session.started_at),
+        readings=session_readings(session, charging_session),
+        charging_ended_at=charging_session.charging_ended_at,
+    )
+
+
+def lines_to_json(priced: PricedSession) -> list[dict[str, Any]]:
+    """Priced lines as stored with the session; numbers as text."""
+    return [
+        {
+            "kind": str(line.kind),
+            "label": line.label,
+            "quantity": str(line.quantity),
+            "unit": str(line.unit),
+            "unit_price": str(line.unit_price),
+            "amount": str(line.amount),
+        }
+        for line in priced.lines
+    ]
+
+
+def bill_session(session: Session, charging_session: ChargingSession, *, now: datetime) -> None:
+    """Price a finished session and debit its driver's balance, once, whatever is repeated. Flushes.
+
+    Must hold the session's row lock. A session that cannot be priced stays Pending with a flag and is tried again
+    by the clockwork; it is never billed 0 instead.
+    """
+    if charging_session.status is not SessionStatus.FINISHED:
+        return
+    if charging_session.payment_status is not PaymentStatus.PENDING:
+        return
+    if charging_session.tariff_snapshot is None:
+        _conclude(session, charging_session, PaymentStatus.NOT_BILLED)
+        return
+    try:
+        priced = price_of(session, charging_session)
+    except Exception as error:  # any refusal of the pricing: the stop is confirmed all the same, the bill waits
+        log.error("session.not_priced", session_id=charging_session.id, error=f"{type(error).__name__}: {error}")
+        _flag(charging_session, PRICE_PROBLEM)
+        charging_session.stop_note = f"Not priced: {error}"
+        session.flush()
+        return
+    total = priced.total
+    charging_session.currency = total.gross.currency.code
+    charging_session.total_gross = total.gross.amount
+    charging_session.total_net = total.net.amount
+    charging_session.total_vat = total.vat.amount
+    charging_session.price_lines = lines_to_json(priced)
+    charging_session.priced_at = now
+    charging_session.flags = [f for f in charging_session.flags if f != PRICE_PROBLEM]
+    if total.gross.amount == 0:
+        _conclude(session, charging_session, PaymentStatus.FREE)
+    elif charging_session.user_id is None:
+        _conclude(session, charging_session, PaymentStatus.NOT_BILLED)
+    else:
+        _conclude(session, charging_session, _debit(session, charging_session, total.gross.amount, now))
+
+
+def _debit(session: Session, charging_session: ChargingSession, amount: Decimal, now: datetime) -> PaymentStatus:
+    key = f"session:{charging_session.id}:charge"
+    assert charging_session.user_id is not None and charging_session.currency is not None
+    entry = ledger.debit(
+        session,
+        user_id=charging_session.user_id,
+        amount=amount,
+        currency=charging_session.currency,
+        type=LedgerEntryType.CHARGING_SESSION,
+        reference=key,
+        now=now,
+        session_id=charging_session.id,
+        description=f"Charging session {charging_session.id}",
+    )
+    paid = entry.balance_after >= 0
+    session.add(
+        Transaction(
+            partner_id=charging_session.partner_id,
+            created_at=now,
+            updated_at=now,
+            type=TransactionType.CHARGE,
+            status=TransactionStatus.SUCCEEDED if paid else TransactionStatus.OUTSTANDING,
+            amount=amount,
+            currency=charging_session.currency,
+            user_id=charging_session.user_id,
+            session_id=charging_session.id,
+            processor=BALANCE_PROCESSOR,
+            processor_reference=f"ledger:{entry.id}",
+            idempotency_key=key,
+        )
+    )
+    return PaymentStatus.PAID if paid else PaymentStatus.OUTSTANDING
+
+
+def _conclude(session: Session, charging_session: ChargingSession, status: PaymentStatus) -> None:
+    charging_session.payment_status = status
+    session.flush()
+    events.announce(
+        session,
+        "session.billed",
+        partner_id=charging_session.partner_id,
+        session_id=charging_session.id,
+        charge_point_id=charging_session.charge_point_id,
+    )
+
+
+def _flag(charging_session: ChargingSession, flag: str) -> None:
+    if flag not in charging_session.flags:
+        charging_session.flags = [*charging_session.flags, flag]
+
+
+def settle_outstanding(session: Session, *, user_id: int, currency: str, now: datetime) -> int:
+    """Mark a user's outstanding sessions as paid once the balance is no longer below zero. Returns how many."""
+    if ledger.balance(session, user_id=user_id, currency=currency) < 0:
+        return 0
+    owed = session.scalars(
+        select(ChargingSession)
+        .where(
+            ChargingSession.user_id == user_id,
+            ChargingSession.currency == currency,
+            ChargingSession.payment_status == PaymentStatus.OUTSTANDING,
+        )
+        .with_for_update()
+    ).all()
+    for charging_session in owed:
+        for transaction in session.scalars(
+            select(Transaction).where(
+                Transaction.session_id == charging_session.id,
+                Transaction.status == TransactionStatus.OUTSTANDING,
+            )
+        ):
+            transaction.status = TransactionStatus.SUCCEEDED
+            transaction.updated_at = now
+        _conclude(session, charging_session, PaymentStatus.PAID)
+    return len(owed)
+
+
+@dataclass(frozen=True)
+class PriceCheck:
+    """A session priced anew from its snapshot, beside what was billed."""
+
+    priced: PricedSession
+    billed_gross: Decimal | None
+    currency: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the new price is what was billed."""
+        return self.billed_gross is not None and self.priced.total.gross.amount == self.billed_gross
+
+
+def check_price(session: Session, *, session_id: int) -> PriceCheck:
+    """Price a session again from its snapshot. Raises LookupError for an unknown one, NotPriceable."""
+    charging_session = session.get(ChargingSession, session_id)
+    if charging_session is None:
+        raise LookupError(f"there is no session {session_id}")
+    priced = price_of(session, charging_session)
+    return PriceCheck(priced, charging_session.total_gross, priced.total.gross.currency.code)

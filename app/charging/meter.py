@@ -1,0 +1,300 @@
+"""Meter readings: stored in batches, the session's energy brought along, nothing answered before it is on disk.
+
+architecture.md, "How a meter reading travels". The gateway keeps a ``SessionMeter`` per running session, so that
+a reading asks the database for nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import orjson
+import psycopg
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from app.assets.models import Evse
+from app.charging.lifecycle import SessionStatus
+from app.charging.models import ChargingSession
+from app.charging.registers import RegisterState, normalise_reading
+from app.charging.sessions import clean_time, register_state
+from app.charging.station import Station
+from app.core import events
+from app.core.group_commit import GroupCommit, Kind
+
+AFTER_END = "after_end"
+
+
+@dataclass(slots=True)
+class SessionMeter:
+    """A session's meter as the gateway remembers it. ``running`` False: readings are kept, and change nothing."""
+
+    session_id: int
+    evse_id: int
+    max_power_w: int | None
+    register: RegisterState | None
+    running: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One sample set, units normalised: Wh, W, A, V, %. ``other`` holds what has no column of its own."""
+
+    measured_at: datetime
+    context: str | None = None
+    register_wh: Decimal | None = None
+    power_w: Decimal | None = None
+    currents_a: tuple[Decimal | None, Decimal | None, Decimal | None] = (None, None, None)
+    voltage_v: Decimal | None = None
+    soc_percent: Decimal | None = None
+    other: dict[str, Any] | None = None
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A sample as it is stored."""
+
+    received_at: datetime
+    partner_id: int
+    charge_point_id: int
+    evse_id: int | None
+    session_id: int | None
+    measured_at: datetime
+    context: str | None
+    register_wh: Decimal | None
+    raw_register_wh: Decimal | None
+    power_w: Decimal | None
+    currents_a: tuple[Decimal | None, Decimal | None, Decimal | None]
+    voltage_v: Decimal | None
+    soc_percent: Decimal | None
+    other: dict[str, Any] | None
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """What a session's row becomes by its newest readings."""
+
+    session_id: int
+    at: datetime
+    raw_wh: Decimal | None
+    offset_wh: Decimal
+    energy_wh: Decimal
+    start_wh: Decimal | None
+    reading_at: datetime
+    power_w: Decimal | None
+    soc_percent: Decimal | None
+    flags: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """The rows of one message, and the session's advance by them."""
+
+    rows: tuple[Row, ...]
+    advance: Advance | None
+
+
+_COPY = (
+    "COPY meter_reading (received_at, partner_id, charge_point_id, evse_id, session_id, measured_at, context, "
+    "register_wh, raw_register_wh, power_w, current_l1_a, current_l2_a, current_l3_a, voltage_v, soc_percent, other, "
+    "flags) FROM STDIN"
+)
+
+_ADVANCE = """
+UPDATE charging_session s SET last_activity_at = g.at, last_raw_wh = g.raw, register_offset_wh = g.offs,
+  energy_wh = g.energy, meter_start_wh = coalesce(s.meter_start_wh, g.start), last_reading_at = g.reading_at,
+  power_w = coalesce(g.power, s.power_w), max_power_w = greatest(s.max_power_w, g.power),
+  soc_percent = coalesce(g.soc, s.soc_percent)
+FROM unnest(%s::bigint[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
+  %s::timestamptz[], %s::numeric[], %s::numeric[]) AS g(id, at, raw, offs, energy, start, reading_at, power, soc)
+WHERE s.id = g.id AND s.status IN ('active', 'stopping')
+"""
+
+_FLAGS = """
+UPDATE charging_session SET flags = ARRAY(SELECT DISTINCT unnest(flags || %s::varchar[]) ORDER BY 1)
+WHERE id = %s AND status IN ('active', 'stopping')
+"""
+
+
+def _write(cursor: psycopg.Cursor[Any], items: Sequence[Delivery]) -> None:
+    with cursor.copy(_COPY) as copy:
+        for item in items:
+            for row in item.rows:
+                copy.write_row(_fields(row))
+    latest = {item.advance.session_id: item.advance for item in items if item.advance is not None}
+    if not latest:
+        return
+    rows = [latest[key] for key in sorted(latest)]
+    cursor.execute(
+        _ADVANCE,
+        (
+            [r.session_id for r in rows],
+            [r.at for r in rows],
+            [r.raw_wh for r in rows],
+            [r.offset_wh for r in rows],
+            [r.energy_wh for r in rows],
+            [r.start_wh for r in rows],
+            [r.reading_at for r in rows],
+            [r.power_w for r in rows],
+            [r.soc_percent for r in rows],
+        ),
+    )
+    for item in items:
+        if item.advance is not None and item.advance.flags:
+            cursor.execute(_FLAGS, (list(item.advance.flags), item.advance.session_id))
+
+
+def _fields(row: Row) -> tuple[Any, ...]:
+    return (
+        row.received_at,
+        row.partner_id,
+        row.charge_point_id,
+        row.evse_id,
+        row.session_id,
+        row.measured_at,
+        row.context,
+        row.register_wh,
+        row.raw_register_wh,
+        row.power_w,
+        *row.currents_a,
+        row.voltage_v,
+        row.soc_percent,
+        orjson.dumps(row.other).decode() if row.other else None,
+        list(row.flags),
+    )
+
+
+READINGS: Kind[Delivery] = Kind("meter", _write)
+
+
+def load_meter(
+    session: Session, *, station: Station, session_id: int | None = None, evse_id: int | None = None
+) -> SessionMeter | None:
+    """The meter of a session of this station: by its number, else the one running on an EVSE. None when there is none.
+
+    A number of another station's session is no session of this one.
+    """
+    query = select(ChargingSession, Evse.max_power_w).join(Evse, Evse.id == ChargingSession.evse_id)
+    running = (SessionStatus.ACTIVE, SessionStatus.STOPPING)
+    if session_id is not None and session_id > 0:
+        query = query.where(ChargingSession.id == session_id)
+    elif evse_id is not None:
+        query = query.where(ChargingSession.evse_id == evse_id, ChargingSession.status.in_(running))
+    else:
+        return None
+    found = session.execute(
+        query.where(ChargingSession.charge_point_id == station.id).order_by(ChargingSession.id.desc()).limit(1)
+    ).one_or_none()
+    if found is None:
+        return None
+    row, max_power_w = found
+    return SessionMeter(
+        session_id=row.id,
+        evse_id=row.evse_id,
+        max_power_w=max_power_w,
+        register=register_state(row) if row.started_at is not None else None,
+        running=row.status in running,
+    )
+
+
+def record(
+    writer: GroupCommit,
+    *,
+    station: Station,
+    meter: SessionMeter | None,
+    evse_id: int | None,
+    samples: Sequence[Sample],
+    now: datetime,
+) -> None:
+    """Store a message's samples and bring its session along. Returns when they are on disk.
+
+    Readings of a closed session are kept with a flag and change nothing. Raises group_commit.WriteFailed.
+    """
+    if not samples:
+        return
+    delivery = prepare(station=station, meter=meter, evse_id=evse_id, samples=samples, now=now)
+    writer.write(READINGS, delivery)
+    if delivery.advance is not None:
+        events.publish_soon(
+            {
+                "name": "session.metered",
+                "partner_id": station.partner_id,
+                "session_id": delivery.advance.session_id,
+                "charge_point_id": station.id,
+            }
+        )
+
+
+def prepare(
+    *,
+    station: Station,
+    meter: SessionMeter | None,
+    evse_id: int | None,
+    samples: Sequence[Sample],
+    now: datetime,
+) -> Delivery:
+    """Judge each sample's register and say what is to be stored. Advances ``meter`` in memory."""
+    rows: list[Row] = []
+    session_flags: dict[str, None] = {}
+    power_w: Decimal | None = None
+    soc_percent: Decimal | None = None
+    running = meter is not None and meter.running and meter.register is not None
+    for sample in samples:
+        measured_at, time_flags = clean_time(sample.measured_at, now)
+        flags = [*sample.flags, *(f for f in time_flags if f == "clock_ahead")]
+        energy_wh: Decimal | None = None
+        if running and sample.register_wh is not None:
+            assert meter is not None and meter.register is not None
+            judged = normalise_reading(
+                meter.register, raw_wh=sample.register_wh, at=measured_at, max_power_w=meter.max_power_w
+            )
+            meter.register = judged.state
+            flags += [flag.value for flag in judged.flags]
+            if judged.taken and judged.state.start_wh is not None:
+                energy_wh = judged.register_wh - judged.state.start_wh
+        elif meter is not None and not meter.running:
+            flags.append(AFTER_END)
+        session_flags.update(dict.fromkeys(flags))
+        power_w = sample.power_w if sample.power_w is not None else power_w
+        soc_percent = sample.soc_percent if sample.soc_percent is not None else soc_percent
+        rows.append(
+            Row(
+                received_at=now,
+                partner_id=station.partner_id,
+                charge_point_id=station.id,
+                evse_id=meter.evse_id if meter else evse_id,
+                session_id=meter.session_id if meter else None,
+                measured_at=measured_at,
+                context=sample.context,
+                register_wh=energy_wh,
+                raw_register_wh=sample.register_wh,
+                power_w=sample.power_w,
+                currents_a=sample.currents_a,
+                voltage_v=sample.voltage_v,
+                soc_percent=sample.soc_percent,
+                other=sample.other,
+                flags=tuple(flags),
+            )
+        )
+    advance = None
+    if running:
+        assert meter is not None and meter.register is not None
+        advance = Advance(
+            session_id=meter.session_id,
+            at=now,
+            raw_wh=meter.register.raw_wh,
+            offset_wh=meter.register.offset_wh,
+            energy_wh=meter.register.energy_wh,
+            start_wh=meter.register.start_wh,
+            reading_at=meter.register.at,
+            power_w=power_w,
+            soc_percent=soc_percent,
+            flags=tuple(session_flags),
+        )
+    return Delivery(tuple(rows), advance)
