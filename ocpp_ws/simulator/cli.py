@@ -21,12 +21,8 @@ _GIVE_UP_AFTER_S = 10.0
 
 
 @click.command("simulate")
-@click.option(
-    "--stations", "count", type=click.IntRange(1, 100_000), help="How many; 10, or as many as --ids names."
-)
-@click.option(
-    "--url", default="ws://127.0.0.1:8000/ocpp", show_default=True, help="Where the stations connect."
-)
+@click.option("--stations", "count", type=click.IntRange(1, 100_000), help="How many; 10, or as many as --ids names.")
+@click.option("--url", default="ws://127.0.0.1:8000/ocpp", show_default=True, help="Where the stations connect.")
 @click.option("--seed", default=1, show_default=True, help="Same seed, same street.")
 @click.option("--time-scale", default=10.0, show_default=True, help="How many times livelier than real.")
 @click.option("--prefix", default="SIM-", show_default=True, help="Identifiers are PREFIX0001 and so on.")
@@ -38,15 +34,11 @@ _GIVE_UP_AFTER_S = 10.0
 )
 @click.option("--password", help="The network password of stations that the file gives none.")
 @click.option("--make", "make_key", type=click.Choice(list(MAKES)), help="All of one make; else a mixture.")
-@click.option(
-    "--tag", "tags", multiple=True, help="A card that drivers use; repeatable. Else SIMTAG0001 and so on."
-)
+@click.option("--tag", "tags", multiple=True, help="A card that drivers use; repeatable. Else SIMTAG0001 and so on.")
 @click.option("--meter-interval", default=30, show_default=True, help="Seconds between meter values.")
 @click.option("--calm", is_flag=True, help="Without the fault and the drop-off.")
 @click.option("--duration", type=click.FloatRange(min=0.1), help="End after so many seconds.")
-@click.option(
-    "--print-provisioning", is_flag=True, help="Print a file for `provision` with these stations; end."
-)
+@click.option("--print-provisioning", is_flag=True, help="Print a file for `provision` with these stations; end.")
 def simulate(
     count: int | None,
     url: str,
@@ -66,16 +58,13 @@ def simulate(
 
     The server has to know the stations and cards; --print-provisioning writes the file that makes it so.
     """
-    named = (
-        _read_ids(ids_file) if ids_file else [(f"{prefix}{n:04d}", None) for n in range(1, (count or 10) + 1)]
-    )
+    named = _read_ids(ids_file) if ids_file else [(f"{prefix}{n:04d}", None) for n in range(1, (count or 10) + 1)]
     if count is not None:
         named = named[:count]
     cards = tags or tuple(f"SIMTAG{n:04d}" for n in range(1, len(named) + 1))
     try:
         stations = [
-            station_spec(name, own or password, seed=seed, make_key=make_key, id_tags=cards)
-            for name, own in named
+            station_spec(name, own or password, seed=seed, make_key=make_key, id_tags=cards) for name, own in named
         ]
         config = FleetConfig(
             url=url,
@@ -139,13 +128,9 @@ async def _watch(fleet: Fleet, duration_s: float | None) -> bool:
     stats = fleet.stats()
     if gave_up or (stats.ever_connected == 0 and stats.attempts):
         why = stats.last_failure or "no answer yet"
-        click.echo(
-            f"Error: none of {stats.stations} stations could connect to {fleet.config.url}: {why}", err=True
-        )
+        click.echo(f"Error: none of {stats.stations} stations could connect to {fleet.config.url}: {why}", err=True)
         return False
-    click.echo(
-        f"ended: {stats.ever_connected} of {stats.stations} stations connected, {_kwh(stats.delivered_wh)}"
-    )
+    click.echo(f"ended: {stats.ever_connected} of {stats.stations} stations connected, {_kwh(stats.delivered_wh)}")
     return True
 
 

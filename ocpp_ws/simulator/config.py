@@ -99,14 +99,10 @@ class FleetConfig:
         identifiers = [station.identifier for station in self.stations]
         if len(set(identifiers)) != len(identifiers):
             raise ValueError("two stations have the same identifier")
-        known = {
-            (station.identifier, evse.network_id) for station in self.stations for evse in station.evse_specs
-        }
+        known = {(station.identifier, evse.network_id) for station in self.stations for evse in station.evse_specs}
         for mishap in self.mishaps:
             if (mishap.identifier, mishap.network_id) not in known:
-                raise ValueError(
-                    f"a mishap names {mishap.identifier} EVSE {mishap.network_id}, which is not there"
-                )
+                raise ValueError(f"a mishap names {mishap.identifier} EVSE {mishap.network_id}, which is not there")
 
 
 def demo_mishaps(stations: Iterable[StationSpec]) -> tuple[Mishap, ...]:
@@ -118,9 +114,7 @@ def demo_mishaps(stations: Iterable[StationSpec]) -> tuple[Mishap, ...]:
     if len(listed) < 2:
         return ()
     faulty, absent = listed[1], listed[-1]
-    mishaps = [
-        Mishap(faulty.identifier, "fault", 90.0, 900.0, 3600.0, network_id=faulty.evse_specs[0].network_id)
-    ]
+    mishaps = [Mishap(faulty.identifier, "fault", 90.0, 900.0, 3600.0, network_id=faulty.evse_specs[0].network_id)]
     if absent is not faulty:
         evse = absent.evse_specs[0].network_id
         mishaps.append(Mishap(absent.identifier, "drop_off", 240.0, 600.0, 3600.0, network_id=evse))

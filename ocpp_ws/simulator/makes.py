@@ -84,6 +84,7 @@ _ALL = (
             timestamps="naive",
             phases_only=True,
             status_before_boot=True,
+            stops_before_unlock_answer=True,
             extra_fields={
                 "BootNotification": {"localIp": "192.168.10.41", "apn": "iot.m2m"},
                 "StatusNotification": {"temperature": 31},
@@ -143,7 +144,6 @@ _ALL = (
         fault=("PowerSwitchFailure", "M3-0042", "power module 3 off line"),
         reboot_s=75.0,
         unlocks=False,
-        quirks=Quirks(stops_before_unlock_answer=True),
     ),
     Make(
         key="norrland-dc",

@@ -70,9 +70,7 @@ def stop_transaction(station: Station, evse: Evse, charge: Charge, now: datetime
         transaction_id=0,
         # "Local" is what a missing reason means (OCPP 1.6, StopTransaction.req).
         reason=None if reason == "Local" else reason,
-        id_tag=tag_on_wire(station, charge.id_tag)
-        if reason == "Local" and not quirks.omits_stop_tag
-        else None,
+        id_tag=tag_on_wire(station, charge.id_tag) if reason == "Local" and not quirks.omits_stop_tag else None,
     )
     if quirks.sends_end_readings:
         stopped.transaction_data = [meter_set(station, evse, now, "Transaction.End")]

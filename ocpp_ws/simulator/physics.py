@@ -66,9 +66,7 @@ def draw_car(rng: Random, kind: Current) -> Car:
     )
 
 
-def power_w(
-    car: Car, kind: Current, max_power_w: float, since_start_s: float, time_scale: float = 1.0
-) -> float:
+def power_w(car: Car, kind: Current, max_power_w: float, since_start_s: float, time_scale: float = 1.0) -> float:
     """What flows into the car: AC constant behind a ramp, DC by state of charge; 0 when it is full."""
     if car.is_full:
         return 0.0

@@ -272,9 +272,7 @@ class Station:
         if requested in simple:
             return lambda: self.tell(simple[requested]())
         if requested == "StatusNotification":
-            return lambda: (
-                self.report_status(self.evses[connector_id]) if connector_id else self.report_everything()
-            )
+            return lambda: self.report_status(self.evses[connector_id]) if connector_id else self.report_everything()
         if requested == "MeterValues":
             return lambda: self._send_triggered_values(chosen)
         return None

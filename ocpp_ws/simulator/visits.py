@@ -154,9 +154,7 @@ async def _until_it_ends(station: Station, evse: Evse, charge: Charge) -> str:
     last_sent_s = charge.begun_s
     while not evse.must_stop():
         interval_s = station.configuration.seconds("MeterValueSampleInterval")
-        meter_due_s = (
-            last_sent_s + max(_SHORTEST_METER_INTERVAL_S, interval_s) if interval_s else float("inf")
-        )
+        meter_due_s = last_sent_s + max(_SHORTEST_METER_INTERVAL_S, interval_s) if interval_s else float("inf")
         look_s = _now_s() + max(_SHORTEST_LOOK_S, station.pace(60.0))
         await evse.pause(min(meter_due_s, charge.leaves_s, look_s) - _now_s())
         station.advance(evse)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from jsonschema import ValidationError
+from ocpp.exceptions import InternalError
 from ocpp.messages import get_validator
 from ocpp.routing import on
 from ocpp.v16 import ChargePoint, call, call_result
@@ -65,6 +67,8 @@ class Central:
     closings: list[tuple[str, int | None]] = field(default_factory=list)
     invalid_tags: set[str] = field(default_factory=set)
     boot_answers: list[str] = field(default_factory=list)
+    failing_starts: int = 0
+    """How many StartTransactions are answered by a CALLERROR."""
     url: str = ""
     transaction_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(101))
     connection_ids: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
@@ -126,6 +130,9 @@ class _Line(ChargePoint):  # type: ignore[misc]
 
     @on("StartTransaction", skip_schema_validation=True)
     def on_start(self, id_tag: str, **_: Any) -> Any:
+        if self.central.failing_starts:
+            self.central.failing_starts -= 1
+            raise InternalError(description="the database is away")
         number = next(self.central.transaction_ids)
         return call_result.StartTransaction(transaction_id=number, id_tag_info=self._judge(id_tag))
 
@@ -197,6 +204,13 @@ async def until(condition: Callable[[], Any], what: str, timeout_s: float = 15.0
         await asyncio.sleep(0.02)
 
 
+@pytest.fixture(autouse=True)
+def no_station_failed(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """The fleet survives a mistake in the simulation of one station; a test must not."""
+    yield
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
 def story(scenario: Callable[[], Awaitable[None]]) -> None:
     """Run a scenario to its end, or fail after half a minute."""
 
@@ -219,7 +233,6 @@ async def a_charge(central: Central, station: str, connector_id: int = 1) -> int
     assert answer.status == "Accepted"
     await until(lambda: len(central.of("StartTransaction", station)) > before, "the remote start to start")
     await until(lambda: central.statuses(station, connector_id)[-1] == "Charging", "Charging")
-    # Only one station of these stories starts at a time, so the last number is its own.
     await until(lambda: central.of("MeterValues", station), "meter values")
     return int(central.of("MeterValues", station)[-1].payload["transactionId"])
 
@@ -425,6 +438,23 @@ def test_unlocking_ends_the_charge_and_a_fixed_cable_has_no_lock() -> None:
     story(scenario)
 
 
+def test_a_make_that_stops_the_charge_before_it_answers_an_unlock() -> None:
+    async def scenario() -> None:
+        async with (
+            central_system() as central,
+            fleet_at(central, [one_of("brenta-strada", "B-1")], mean_gap_s=NEVER_S),
+        ):
+            await until(lambda: len(central.statuses("B-1", 2)) >= 2, "the boot")
+            await a_charge(central, "B-1")
+            before = len(central.seen)
+            unlocked = await central.order("B-1", call.UnlockConnector(connector_id=1))
+            assert unlocked.status == "Unlocked"
+            actions = [one.action for one in central.seen[before:]]
+            assert actions.index("StopTransaction") < actions.index("(answer)")
+
+    story(scenario)
+
+
 def test_triggered_messages_come_after_the_answer() -> None:
     async def scenario() -> None:
         async with central_system() as central, fleet_at(central, [one_of("oriel-duo")], mean_gap_s=NEVER_S):
@@ -478,6 +508,48 @@ def test_configuration_is_read_changed_and_obeyed() -> None:
             beats = len(central.of("Heartbeat", "A-1"))
             await asyncio.sleep(1.3)
             assert len(central.of("Heartbeat", "A-1")) == beats
+
+    story(scenario)
+
+
+def test_a_new_password_is_used_from_the_next_connection_on() -> None:
+    passwords: list[str | None] = []
+
+    def doorkeeper(_: ServerConnection, request: Any) -> None:
+        passwords.append(request.headers.get("Authorization"))
+
+    async def scenario() -> None:
+        stations = [one_of("oriel-duo"), one_of("norrland-dc", "N-1")]
+        async with (
+            central_system(process_request=doorkeeper) as central,
+            fleet_at(central, stations, mean_gap_s=NEVER_S),
+        ):
+            for station, connectors in (("A-1", 2), ("N-1", 1)):
+                await until(lambda who=station, n=connectors: central.statuses(who, n), "the boot")
+                change = call.ChangeConfiguration(key="AuthorizationKey", value="7365637265742D31")
+                assert (await central.order(station, change)).status == "Accepted"
+                await central.order(station, call.Reset(type="Hard"))
+            await until(lambda: len(passwords) == 4, "the new connections")
+            assert passwords[:2] == [None, None]
+            # One make takes the key literally, the other as the bytes it stands for.
+            assert sorted(one for one in passwords if one) == sorted(
+                "Basic " + base64.b64encode(pair).decode() for pair in (b"A-1:7365637265742D31", b"N-1:secret-1")
+            )
+
+    story(scenario)
+
+
+def test_a_transaction_message_the_server_fails_on_is_tried_again() -> None:
+    async def scenario() -> None:
+        central = Central(failing_starts=2)
+        async with central_system(central), fleet_at(central, [one_of("oriel-duo")], mean_gap_s=NEVER_S):
+            await until(lambda: central.statuses("A-1", 2), "the boot")
+            at_once = call.ChangeConfiguration(key="TransactionMessageRetryInterval", value="0")
+            assert (await central.order("A-1", at_once)).status == "Accepted"
+            await a_charge(central, "A-1")
+            starts = [one.payload for one in central.of("StartTransaction")]
+            assert len(starts) == 3
+            assert starts[0] == starts[1] == starts[2]
 
     story(scenario)
 
@@ -543,6 +615,22 @@ def test_a_station_that_dropped_off_replays_what_happened_meanwhile() -> None:
                 assert registers == sorted(registers)
             numbers = {one.payload["transactionId"] for one in central.of("StopTransaction")}
             assert 0 not in numbers and -1 not in numbers
+
+    story(scenario)
+
+
+def test_some_makes_come_back_without_booting_again() -> None:
+    async def scenario() -> None:
+        stations = [one_of("hartwell-home", "H-1"), one_of("oriel-duo")]
+        async with central_system() as central, fleet_at(central, stations, mean_gap_s=NEVER_S) as fleet:
+            await until(lambda: fleet.stats().connected == 2, "the boots")
+            for station in fleet.stations.values():
+                station.drop_off(0.2)
+            await until(lambda: len(central.closings) == 2, "the absence")
+            await until(lambda: fleet.stats().connected == 2, "the return")
+            await until(lambda: len(central.statuses("H-1", 1)) == 2, "its status after the return")
+            assert len(central.of("BootNotification", "H-1")) == 1
+            assert len(central.of("BootNotification", "A-1")) == 2
 
     story(scenario)
 
