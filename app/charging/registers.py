@@ -236,7 +236,7 @@ def _unit_slip(state: RegisterState, last_raw_wh: Decimal, new: _New) -> Normali
 def _new_level(state: RegisterState, _: Decimal, new: _New) -> NormalisedReading | None:
     """The reading goes on from the one that was doubted: both are true, only the step between is not."""
     doubted = state.doubted
-    if doubted is None or new.at < doubted.at or not new.rises_from(doubted, _headroom_wh(state, new)):
+    if doubted is None or not new.rises_from(doubted, _headroom_wh(state, new)):
         return None
     offset_wh = state.register_wh - doubted.raw_wh
     return _take(state, new.at, new.raw_wh, offset_wh, RegisterFlag.NEW_LEVEL)
@@ -268,14 +268,12 @@ _LADDER: tuple[Callable[[RegisterState, Decimal, _New], NormalisedReading | None
 def _doubt(state: RegisterState, last_raw_wh: Decimal, new: _New) -> NormalisedReading:
     """No rule explains it: not taken, but remembered, in case the next reading goes on from it."""
     flag = RegisterFlag.FELL if new.raw_wh < last_raw_wh else RegisterFlag.JUMPED
-    if new.at == state.at:
-        return _refuse(state, flag)
     return _refuse(replace(state, doubted=Mark(new.raw_wh, new.at)), flag)
 
 
 def _headroom_wh(state: RegisterState, new: _New) -> Decimal:
     """What may still be added, so that many small margins do not add up to more than can be delivered."""
-    return max(new.deliverable_wh(state.started_at) - state.energy_wh, _NOTHING)
+    return new.deliverable_wh(state.started_at) - state.energy_wh
 
 
 def _take(

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.money import Currency, CurrencyMismatch, Money, Price
+from app.tariffs.models import TariffType as StoredTariffType
 from app.tariffs.pricing import (
     DurationEnergyTariff,
     FallingRegister,
@@ -48,9 +49,7 @@ COMMON = {
     "vat_percent": D("20"),
     "timezone": "Europe/Sofia",
 }
-STANDARD = DurationEnergyTariff(
-    **COMMON, price_per_minute=D("0.02"), price_per_kwh=D("0.40"), connection_fee=D("0.50")
-)
+STANDARD = DurationEnergyTariff(**COMMON, price_per_minute=D("0.02"), price_per_kwh=D("0.40"), connection_fee=D("0.50"))
 MANUAL_LEVELS = PowerLevelsTariff(
     **COMMON,
     levels=(
@@ -236,20 +235,14 @@ def test_lines_are_rounded_to_the_currencys_minor_unit(currency, amounts, total)
 
 
 def test_energy_is_the_last_register_minus_the_first():
-    readings = [
-        Reading(START + timedelta(minutes=m), D(wh)) for m, wh in ((0, "100.5"), (5, "100.5"), (9, 900))
-    ]
-    priced = price_session(
-        STANDARD, started_at=START, stopped_at=START + timedelta(minutes=10), readings=readings
-    )
+    readings = [Reading(START + timedelta(minutes=m), D(wh)) for m, wh in ((0, "100.5"), (5, "100.5"), (9, 900))]
+    priced = price_session(STANDARD, started_at=START, stopped_at=START + timedelta(minutes=10), readings=readings)
     assert priced.energy_wh == D("799.5")
 
 
 @pytest.mark.parametrize("readings", [[], [Reading(START, D(123456))]], ids=["none", "one"])
 def test_without_two_readings_there_is_no_energy(readings):
-    priced = price_session(
-        STANDARD, started_at=START, stopped_at=START + timedelta(minutes=40), readings=readings
-    )
+    priced = price_session(STANDARD, started_at=START, stopped_at=START + timedelta(minutes=40), readings=readings)
     assert priced.energy_wh == 0
     assert gross(priced) == D("1.30")
 
@@ -548,9 +541,7 @@ def test_the_stored_form_is_stable():
 
 def paths_of(value, path=()):
     """Every place in nested JSON."""
-    children = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
         yield (*path, key)
         yield from paths_of(child, (*path, key))
@@ -691,6 +682,10 @@ def test_types_are_named_as_the_manual_names_them():
         ("duration_energy_tod", "Duration + energy TOD"),
         ("power_levels", "Power levels"),
     ]
+
+
+def test_the_database_knows_the_same_types():
+    assert [(t.value, t.label) for t in StoredTariffType] == [(t.value, t.label) for t in TariffType]
 
 
 def test_bills_of_two_currencies_cannot_be_added():

@@ -86,9 +86,7 @@ def test_a_third_of_the_energy_is_split_without_losing_any():
 
 def test_energy_read_at_the_boundary_itself_belongs_to_the_time_before():
     start, stop, boundary = (sofia(f"2026-06-10 {t}") for t in ("22:30", "23:30", "23:00"))
-    found = quantities(
-        charge(tariff(), start, stop, (start, 0), (boundary, 100), (boundary, 500), (stop, 600))
-    )
+    found = quantities(charge(tariff(), start, stop, (start, 0), (boundary, 100), (boundary, 500), (stop, 600)))
     assert (found[LineKind.ENERGY_DAY], found[LineKind.ENERGY_NIGHT]) == (D("0.5"), D("0.1"))
 
 
@@ -100,9 +98,7 @@ def test_readings_outside_start_and_stop_keep_their_energy():
     assert (found[LineKind.ENERGY_DAY], found[LineKind.ENERGY_NIGHT]) == (D("0.2"), D("0.4"))
 
 
-@pytest.mark.parametrize(
-    ("at", "kind"), [("22:59:59", LineKind.ENERGY_DAY), ("23:00:00", LineKind.ENERGY_NIGHT)]
-)
+@pytest.mark.parametrize(("at", "kind"), [("22:59:59", LineKind.ENERGY_DAY), ("23:00:00", LineKind.ENERGY_NIGHT)])
 def test_energy_at_one_instant_is_judged_by_that_instant(at, kind):
     instant = sofia(f"2026-06-10 {at}")
     priced = charge(tariff(), instant, instant, (instant, 0), (instant, 500))
@@ -184,6 +180,26 @@ def test_clocks_that_move_by_half_an_hour():
     assert found == (30, 120)
 
 
+@pytest.mark.parametrize(
+    ("start", "stop", "times", "day", "night"),
+    [
+        # St John's, 7 November 2010: one minute after midnight it became 23:01 of the day before.
+        ("2010-11-06T23:30 0", "2010-11-06T23:30 1", ("00:00", "12:00"), 1, 59),
+        ("2010-11-07T00:00 0", "2010-11-07T00:00 1", ("23:30", "23:45"), 15, 45),
+    ],
+)
+def test_clocks_set_back_over_midnight(start, stop, times, day, night):
+    zone = ZoneInfo("America/St_Johns")
+    start, stop = (
+        datetime.fromisoformat(text[:-2]).replace(tzinfo=zone, fold=int(text[-1])).astimezone(UTC)
+        for text in (start, stop)
+    )
+    found = minutes_by_day_and_night(
+        start, stop, day_starts=times[0], night_starts=times[1], timezone="America/St_Johns"
+    )
+    assert found == (day, night)
+
+
 def test_the_same_instant_has_another_price_elsewhere():
     start = datetime(2026, 6, 10, 21, 0, tzinfo=UTC)
     stop = start + timedelta(hours=1)
@@ -194,9 +210,7 @@ def test_the_same_instant_has_another_price_elsewhere():
 def test_stretches_are_cut_to_the_microsecond():
     night = sofia("2026-06-10 23:00")
     tick = timedelta(microseconds=1)
-    cut = stretches(
-        night - tick, night + tick, day_starts=time(7), night_starts=time(23), timezone="Europe/Sofia"
-    )
+    cut = stretches(night - tick, night + tick, day_starts=time(7), night_starts=time(23), timezone="Europe/Sofia")
     assert [(s.start, s.end, s.is_day) for s in cut] == [
         (night - tick, night, True),
         (night, night + tick, False),
@@ -230,9 +244,7 @@ def minute_by_minute(snapshot, start, stop, readings):
     at = start
     while at < stop:
         shown = at.astimezone(zone).time()
-        since_day = (shown.hour * 60 + shown.minute) - (
-            snapshot.day_starts.hour * 60 + snapshot.day_starts.minute
-        )
+        since_day = (shown.hour * 60 + shown.minute) - (snapshot.day_starts.hour * 60 + snapshot.day_starts.minute)
         day_length = (snapshot.night_starts.hour * 60 + snapshot.night_starts.minute) - (
             snapshot.day_starts.hour * 60 + snapshot.day_starts.minute
         )

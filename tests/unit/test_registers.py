@@ -106,6 +106,12 @@ def test_what_was_counted_since_a_supposed_restart_is_not_taken_away_again():
     assert energies(results) == [300, 600, 800, 800]
 
 
+def test_a_fall_to_more_than_half_is_no_restart():
+    results = feed(500, 900, 850, 1210)
+    assert energies(results) == [400, 400, 710]
+    assert flags(results) == [set(), {F.FELL}, set()]
+
+
 # Falls and jumps ------------------------------------------------------------------------------------------
 
 
