@@ -22,6 +22,8 @@ class Throughput:
     """Acknowledged messages per second of wall clock."""
     cpu_s_per_s: dict[str, float] = field(default_factory=dict)
     """Processor seconds per second, of the server and of its database."""
+    acknowledged: int = 0
+    """In the window and around it: all that was sent."""
 
     @property
     def per_cpu_s(self) -> float | None:
@@ -60,15 +62,19 @@ class Load:
 
     def measure(self, action: str, *, seconds: float, warm_up_s: float) -> Throughput:
         """Run one action in a closed loop, and measure a window of it."""
-        self.order("run", action=action)
+        first = self.order("run", action=action)
         time.sleep(warm_up_s)
         cpu_before, before = self.server.cpu(), self.order("count")
         time.sleep(seconds)
         cpu_after, after = self.server.cpu(), self.order("count")
-        self.order("pause")
+        last = self.order("pause")
         span_s = after["at_s"] - before["at_s"]
         used = {name: (cpu_after[name] - cpu_before[name]) / span_s for name in cpu_before}
-        return Throughput((after["answered"] - before["answered"]) / span_s, used)
+        return Throughput(
+            per_s=(after["answered"] - before["answered"]) / span_s,
+            cpu_s_per_s=used,
+            acknowledged=last["answered"] - first["answered"],
+        )
 
 
 @contextlib.contextmanager

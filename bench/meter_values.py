@@ -50,6 +50,13 @@ class Result:
     opened_per_s: float | None = None
     """Handshake, BootNotification and two StatusNotifications, done per second."""
     windows: dict[str, list[Throughput]] = field(default_factory=dict)
+    stored: int | None = None
+    """Meter readings that appeared in the database meanwhile; None for a server that stores none."""
+
+    @property
+    def acknowledged(self) -> int:
+        """MeterValues answered in all windows and around them."""
+        return sum(window.acknowledged for window in self.windows.get("MeterValues", []))
 
     def median(self, action: str, attribute: str) -> float | None:
         """The median over the rounds of one figure of `Throughput`."""
@@ -72,11 +79,15 @@ def measure(loads: Sequence[Load], plan: Plan) -> list[Result]:
             result.idle_kb, result.opened_per_s = measure_idle(load, plan)
     for load in loads:
         load.order("connect", ids=plan.station_ids, tags=plan.tags)
+    stored_before = [load.server.stored_readings() for load in loads]
     for _ in range(plan.rounds):
         for action in ACTIONS:
             for load, result in zip(loads, results, strict=True):
                 window = load.measure(action, seconds=plan.seconds, warm_up_s=plan.warm_up_s)
                 result.windows.setdefault(action, []).append(window)
+    for load, result, before in zip(loads, results, stored_before, strict=True):
+        after = load.server.stored_readings()
+        result.stored = None if before is None or after is None else after - before
     return results
 
 

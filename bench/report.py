@@ -37,6 +37,12 @@ def page(results: Sequence[Result], plan: Plan) -> str:
         for result in results:
             rounds = ", ".join(f"{window.per_s:,.0f}" for window in result.windows.get(action, []))
             lines.append(f"- {action}, {result.name}: {rounds}")
+    for result in results:
+        if result.stored is not None:
+            lines += [
+                "",
+                f"{result.name}: {result.acknowledged:,} MeterValues acknowledged, {result.stored:,} on disk.",
+            ]
     return "\n".join(lines) + "\n"
 
 

@@ -17,8 +17,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import yaml
 
+from app.core import bootstrap, embedded
+from app.core.config import load
 from bench.processes import cpu_s, rss_kb, working_below
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,7 +41,8 @@ class Server:
     pid: int | None = None
     data_dir: Path | None = None
     """Where its database lives, if it has one."""
-    flask_env: dict[str, str] | None = None
+    environment: dict[str, str] | None = None
+    """What it was started with, if it is ours."""
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds used so far: by the server itself, and by the database's processes."""
@@ -53,6 +57,20 @@ class Server:
     def rss_kb(self) -> int | None:
         """Resident memory of the server process."""
         return None if self.pid is None else rss_kb(self.pid)
+
+    def stored_readings(self) -> int | None:
+        """How many meter readings are on disk; None for a server whose database is not known."""
+        if self.environment is None:
+            return None
+        config = load(self.environment)
+        servers = embedded.start(config)
+        try:
+            url = bootstrap.migration_url(servers.admin_database_url, config)
+            with psycopg.connect(url) as connection:
+                row = connection.execute("SELECT count(*) FROM meter_reading").fetchone()
+        finally:
+            servers.release()
+        return int(row[0]) if row else None
 
 
 @contextlib.contextmanager

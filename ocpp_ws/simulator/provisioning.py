@@ -67,7 +67,7 @@ def _charge_point(station: StationSpec) -> dict[str, Any]:
                 "max_power_kw": evse.max_power_w / 1000,
                 "tariff_group": "Simulated stations",
                 "connectors": [
-                    {"type": "Type 2", "format": "socket"} if evse.kind == "AC" else {"type": "CCS", "format": "cable"}
+                    {"type": "Type 2", "format": "socket"} if evse.kind == "AC" else {"type": "CCS2", "format": "cable"}
                 ],
             }
             for evse in station.evse_specs
