@@ -1,9 +1,32 @@
-"""The operator's screens: one file per menu section, on the hardened base view."""
+"""The operator's screens: one package per menu section, on the hardened base view."""
 
 from __future__ import annotations
 
 from flask import Flask
+from flask_admin import Admin
+
+from admin_views import activity, assets, configuration, crm, dashboard, live, login, payments, search, tariffs
+from admin_views.base import init_screens
+from app.core import settings
+from app.core.db import db
+from app.core.models import Action, AuditEntry
+
+#: in the order of the menu; each has ``views()``: its pages in the order of the menu
+SECTIONS = (dashboard, assets, tariffs, activity, payments, crm, configuration)
 
 
 def register(app: Flask) -> None:
     """Put every screen on the application."""
+    login.init_app(app)
+    init_screens(
+        app,
+        system_timezone=lambda: settings.get_text(db.session(), "system.timezone"),
+        action_model=Action,
+        audit_model=AuditEntry,
+    )
+    pages = [page for section in SECTIONS for page in section.views()]
+    admin = Admin(app, name="SYNC EV.CHARGE", index_view=pages[0], url="/")
+    for page in pages[1:]:
+        admin.add_view(page)
+    live.init_app(app)
+    search.init_app(app)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import secrets
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask
 from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
 
@@ -55,33 +54,8 @@ def build(config: Config, *, database_url: str, migration_url: str, redis_url: s
     htmx.init_app(flask_app)
     health.init_app(flask_app)
     listeners.init_app(flask_app)
-    _secure(flask_app)
     _commands(flask_app)
     return flask_app
-
-
-def _secure(flask_app: Flask) -> None:
-    @flask_app.before_request
-    def nonce() -> None:
-        g.csp_nonce = secrets.token_urlsafe(16)
-
-    @flask_app.after_request
-    def headers(response: Response) -> Response:
-        policy = (
-            "default-src 'self'; img-src 'self' data:{tiles}; object-src 'none'; base-uri 'self'; "
-            "form-action 'self'; frame-ancestors 'none'; script-src 'self'{nonce}"
-        )
-        nonce = f" 'nonce-{g.csp_nonce}'" if g.get("csp_nonce_used") else ""
-        tiles = f" {g.csp_image_origin}" if g.get("csp_image_origin") else ""
-        response.headers.setdefault("Content-Security-Policy", policy.format(nonce=nonce, tiles=tiles))
-        response.headers.setdefault("X-Content-Type-Options", "nosniff")
-        response.headers.setdefault("Referrer-Policy", "same-origin")
-        response.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
-        if request.endpoint != "static":
-            response.headers.setdefault("Cache-Control", "no-store")
-        elif request.path.startswith("/static/vendor/"):
-            response.headers["Cache-Control"] = "public, max-age=31536000, immutable"
-        return response
 
 
 def _commands(flask_app: Flask) -> None:
