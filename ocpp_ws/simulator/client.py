@@ -44,6 +44,10 @@ def after_answer(action: Callable[[], None]) -> None:
     _afterwards.get().append(action)
 
 
+class ConnectionLost(Exception):
+    """The connection ended while the station waited for an answer."""
+
+
 class Wire:
     """A websocket as the `ocpp` package wants it, which sends frames the way the make does."""
 
@@ -68,6 +72,7 @@ class SimulatedChargePoint(ChargePoint):  # type: ignore[misc]  # the package ha
         self._station = station
         self._wire = wire
         self._answering: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
         if station.make.quirks.counts_message_ids:
             self._unique_id_generator = itertools.count(1).__next__
 
@@ -75,10 +80,19 @@ class SimulatedChargePoint(ChargePoint):  # type: ignore[misc]  # the package ha
         """Make a call and give back the package's typed answer.
 
         Not checked against the schema: some makes are not meant to pass. Raises OCPPError for a CALLERROR,
-        TimeoutError, websockets' ConnectionClosed, and TypeError for an answer with other fields than the
-        specification's.
+        TimeoutError, ConnectionLost, websockets' ConnectionClosed, and TypeError for an answer with other fields
+        than the specification's.
         """
-        return await self.call(payload, suppress=False, skip_schema_validation=True)
+        asking = asyncio.ensure_future(self.call(payload, suppress=False, skip_schema_validation=True))
+        ending = asyncio.ensure_future(self._ended.wait())
+        try:
+            await asyncio.wait((asking, ending), return_when=asyncio.FIRST_COMPLETED)
+            if not asking.done():
+                raise ConnectionLost(f"{self.id}: no answer before the connection ended")
+            return asking.result()
+        finally:
+            asking.cancel()
+            ending.cancel()
 
     async def serve(self) -> None:
         """Read until the connection ends. Raises websockets' ConnectionClosed."""
@@ -92,6 +106,7 @@ class SimulatedChargePoint(ChargePoint):  # type: ignore[misc]  # the package ha
                 else:
                     await self.route_message(text)
         finally:
+            self._ended.set()
             for task in self._answering:
                 task.cancel()
 

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from ocpp_ws.simulator import messages
-from ocpp_ws.simulator.client import SimulatedChargePoint, Wire
+from ocpp_ws.simulator.client import ConnectionLost, SimulatedChargePoint, Wire
 from ocpp_ws.simulator.outbox import Message
 from ocpp_ws.simulator.station import Station, utc_now
 
@@ -112,7 +112,7 @@ class Link:
         client = SimulatedChargePoint(station, Wire(socket, station.make.quirks))
         try:
             await _until_first_ends(client.serve(), self._live(client))
-        except ConnectionClosed as closed:
+        except (ConnectionClosed, ConnectionLost) as closed:
             log.info("%s: connection ended: %s", station.identifier, closed)
         finally:
             station.client = None

@@ -80,7 +80,10 @@ def stop_transaction(station: Station, evse: Evse, charge: Charge, now: datetime
 def meter_set(station: Station, evse: Evse, now: datetime, context: str) -> dict[str, Any]:
     """One element of MeterValues' `meterValue`."""
     quirks = station.make.quirks
-    since_wh = _counts_from_wh(station, evse.charge) if evse.charge is not None else 0
+    if evse.charge is not None:
+        since_wh = _counts_from_wh(station, evse.charge)
+    else:
+        since_wh = int(evse.register_wh) if quirks.register_per_session else 0
     reading = evse.read_meter(since_wh=since_wh)
     return {
         "timestamp": stamp(now, quirks.timestamps),

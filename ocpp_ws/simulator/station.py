@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ocpp.exceptions import OCPPError
 from ocpp.v16 import call
@@ -18,15 +18,13 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from ocpp_ws.simulator import messages
+from ocpp_ws.simulator.client import ConnectionLost, SimulatedChargePoint
 from ocpp_ws.simulator.config import FleetConfig, StationSpec
 from ocpp_ws.simulator.configuration import Configuration
 from ocpp_ws.simulator.evse import Charge, Evse, Phase
 from ocpp_ws.simulator.makes import MAKES
 from ocpp_ws.simulator.outbox import Message, Outbox
 from ocpp_ws.simulator.physics import first_register_wh
-
-if TYPE_CHECKING:
-    from ocpp_ws.simulator.client import SimulatedChargePoint
 
 log = logging.getLogger("ocpp_ws.simulator")
 
@@ -134,7 +132,7 @@ class Station:
             try:
                 answer = await client.ask(call.Authorize(id_tag=messages.tag_on_wire(self, id_tag)))
                 accepted = bool(answer.id_tag_info["status"] == "Accepted")
-            except ConnectionClosed:
+            except (ConnectionClosed, ConnectionLost):
                 pass  # it went offline over the question
             except (OCPPError, TimeoutError, TypeError, KeyError):
                 return False

@@ -67,6 +67,8 @@ class Central:
     closings: list[tuple[str, int | None]] = field(default_factory=list)
     invalid_tags: set[str] = field(default_factory=set)
     boot_answers: list[str] = field(default_factory=list)
+    unanswered: set[str] = field(default_factory=set)
+    """Actions that get no answer."""
     failing_starts: int = 0
     """How many StartTransactions are answered by a CALLERROR."""
     url: str = ""
@@ -106,6 +108,8 @@ class _Line(ChargePoint):  # type: ignore[misc]
         frame = json.loads(raw_msg)
         if frame[0] == 2:
             self._note(frame[2], frame[3])
+            if frame[2] in self.central.unanswered:
+                return
             raw_msg = json.dumps([2, frame[1], frame[2], frame[3] or {}])
         else:
             self._note("(answer)", frame[2])
@@ -615,6 +619,21 @@ def test_a_station_that_dropped_off_replays_what_happened_meanwhile() -> None:
                 assert registers == sorted(registers)
             numbers = {one.payload["transactionId"] for one in central.of("StopTransaction")}
             assert 0 not in numbers and -1 not in numbers
+
+    story(scenario)
+
+
+def test_a_question_that_the_connection_did_not_survive_is_given_up_at_once() -> None:
+    async def scenario() -> None:
+        central = Central(unanswered={"Authorize"})
+        async with (
+            central_system(central),
+            fleet_at(central, [one_of("tessin-wall", "T-1")], mean_gap_s=60.0) as fleet,
+        ):
+            await until(lambda: central.of("Authorize"), "a card")
+            central.unanswered.clear()
+            fleet.stations["T-1"].drop_off(0.1)
+            await until(lambda: central.of("StartTransaction"), "the next visitor", 8)
 
     story(scenario)
 
