@@ -254,4 +254,4 @@ def _own_errors(bound: Any) -> list[str]:
 
 def _page_defaults() -> dict[str, Any]:
     theme = request.cookies.get(THEME_COOKIE)
-    return {"theme": theme if theme in ("light", "dark") else None}
+    return {"colour_theme": theme if theme in ("light", "dark") else None}
