@@ -90,6 +90,14 @@ def test_energy_read_at_the_boundary_itself_belongs_to_the_time_before():
     assert (found[LineKind.ENERGY_DAY], found[LineKind.ENERGY_NIGHT]) == (D("0.5"), D("0.1"))
 
 
+def test_before_its_first_reading_a_session_has_no_energy():
+    start, first, stop = (sofia(f"2026-06-10 {t}") for t in ("22:45", "23:10", "23:25"))
+    found = quantities(charge(tariff(), start, stop, (first, 1000), (stop, 1900)))
+    assert found[LineKind.TIME_DAY] == 15
+    assert LineKind.ENERGY_DAY not in found
+    assert found[LineKind.ENERGY_NIGHT] == D("0.9")
+
+
 def test_readings_outside_start_and_stop_keep_their_energy():
     start, stop = sofia("2026-06-10 22:58"), sofia("2026-06-10 22:59")
     found = quantities(charge(tariff(), start, stop, (start, 0), (sofia("2026-06-10 23:04"), 600)))

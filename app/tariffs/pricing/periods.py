@@ -23,9 +23,7 @@ class Stretch:
     is_day: bool
 
 
-def stretches(
-    start: datetime, end: datetime, *, day_starts: time, night_starts: time, timezone: str
-) -> list[Stretch]:
+def stretches(start: datetime, end: datetime, *, day_starts: time, night_starts: time, timezone: str) -> list[Stretch]:
     """The time from `start` to `end` (UTC), cut exactly where day and night change."""
     zone = ZoneInfo(timezone)
     cuts = sorted(

@@ -120,9 +120,7 @@ def _lines_of_type(snapshot: TariffSnapshot, course: _Course) -> Iterator[PriceL
 def _flat_lines(snapshot: FlatTariff) -> Iterator[PriceLine]:
     if snapshot.price_per_session is None:
         raise MissingPrice(f"Flat rate tariff {snapshot.name!r} has no price per session")
-    yield _line(
-        snapshot, LineKind.SESSION, "Price per session", _ONE, Unit.SESSION, snapshot.price_per_session
-    )
+    yield _line(snapshot, LineKind.SESSION, "Price per session", _ONE, Unit.SESSION, snapshot.price_per_session)
 
 
 def _duration_energy_lines(snapshot: DurationEnergyTariff, course: _Course) -> Iterator[PriceLine]:
@@ -191,7 +189,7 @@ def _register_at(readings: Sequence[Reading], at: datetime) -> Fraction:
     if following == 0:
         return Fraction(readings[0].register_wh)
     before = readings[following - 1]
-    if following == len(readings) or before.at == at:
+    if following == len(readings):
         return Fraction(before.register_wh)
     after = readings[following]
     passed = Fraction((at - before.at) // _MICROSECOND, (after.at - before.at) // _MICROSECOND)

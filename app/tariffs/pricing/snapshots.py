@@ -159,9 +159,7 @@ class PowerLevel:
 
     def __post_init__(self) -> None:
         if not _is_whole(self.max_power_w) or self.max_power_w <= 0:
-            raise InvalidTariffSnapshot(
-                f"A power level's maximum is whole W above 0, not {self.max_power_w!r}"
-            )
+            raise InvalidTariffSnapshot(f"A power level's maximum is whole W above 0, not {self.max_power_w!r}")
         _check_price(self.price_per_minute, "price_per_minute")
 
 
@@ -175,9 +173,7 @@ class PowerLevelsTariff(TariffSnapshot):
 
     def __post_init__(self) -> None:
         _check_common(self)
-        if not isinstance(self.levels, tuple) or not all(
-            isinstance(level, PowerLevel) for level in self.levels
-        ):
+        if not isinstance(self.levels, tuple) or not all(isinstance(level, PowerLevel) for level in self.levels):
             raise InvalidTariffSnapshot("levels is a tuple of power levels")
         if len({level.max_power_w for level in self.levels}) < len(self.levels):
             raise InvalidTariffSnapshot("Two power levels have the same maximum")
@@ -198,9 +194,7 @@ def _check_common(snapshot: TariffSnapshot) -> None:
     _check_price(snapshot.vat_percent, "vat_percent", required=True)
     _check_price(snapshot.idle_fee_per_minute, "idle_fee_per_minute")
     if not _is_whole(snapshot.idle_grace_minutes) or snapshot.idle_grace_minutes < 0:
-        raise InvalidTariffSnapshot(
-            f"idle_grace_minutes is a whole number, not {snapshot.idle_grace_minutes!r}"
-        )
+        raise InvalidTariffSnapshot(f"idle_grace_minutes is a whole number, not {snapshot.idle_grace_minutes!r}")
 
 
 def _check_price(price: object, name: str, *, required: bool = False) -> None:
