@@ -1,0 +1,341 @@
+"""One gateway process: admits stations, serves their conversations, and tells the rest of the house.
+
+No foreign I/O happens here, no database session is held across a socket wait, and what a station is told is on disk
+(stations.md, "House").
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket as stdlib_socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import gevent
+import orjson
+import redis
+import structlog
+from flask import Flask
+from prometheus_client import Counter, Gauge
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from app.charging import connectivity
+from app.charging import station as stations
+from app.charging.connectivity import Connected, Seen
+from app.core import events, settings
+from app.core import redis as redis_clients
+from app.core.clock import utcnow
+from app.core.db import connect_raw, db
+from app.core.group_commit import GroupCommit, WriteFailed
+from app.core.passwords import verify_station_password
+from ocpp_ws import codec, journal, v16
+from ocpp_ws.connection import StationConnection, StationHooks
+from ocpp_ws.directory import Directory, UnknownStations
+from ocpp_ws.framing import NORMAL
+from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest
+from ocpp_ws.pinger import Pinger
+from ocpp_ws.registry import Registry
+from ocpp_ws.served import Served, served
+from ocpp_ws.websocket import StationSocket
+
+log = structlog.get_logger("ocpp_ws.gateway")
+T = TypeVar("T")
+
+CONNECTED = Gauge("sync_stations_connected", "Stations connected to this process")
+MESSAGES = Counter("sync_station_messages_total", "Frames exchanged with stations", ["direction"])
+REFUSED = Counter("sync_station_refusals_total", "Stations refused at the door", ["reason"])
+DEVIATIONS = Counter("sync_station_deviations_total", "Messages put right by a rule", ["rule"])
+
+SERVICE_RESTART = 1012
+SEEN_EVERY_S = 10.0
+BEAT_EVERY_S = 5.0
+PROTOCOLS = ("ocpp1.6",)
+_RETRIES = 4
+
+
+@dataclass(frozen=True)
+class GatewaySettings:
+    """The settings that handlers need at once; read again every few seconds."""
+
+    heartbeat_interval_s: int
+    ping_interval_s: int
+
+
+class Gateway:
+    """The state of this process: who is connected, and the writers they wait for."""
+
+    def __init__(self, app: Flask) -> None:
+        self.app = app
+        url = app.config["DATABASE_URL"]
+        self.name = f"{stdlib_socket.gethostname().replace(':', '-')}-{os.getpid()}-{secrets.token_hex(3)}"
+        self.redis = redis_clients.connect(app.config["REDIS_URL"])
+        self.registry = Registry(self.redis, self.name)
+        self.writer = GroupCommit("stations", lambda: connect_raw(url))
+        self.journal = GroupCommit("journal", lambda: connect_raw(url), max_pending=200_000, linger_s=0.2)
+        with app.app_context():
+            self.engine = db.engine
+        self.directory = Directory(self.transact)
+        self.unknown = UnknownStations(self.transact)
+        self.settings = self.transact(self._read_settings)
+        self.pinger = Pinger(interval_s=self.settings.ping_interval_s)
+        self.connections: dict[int, Served] = {}
+        self._epoch = 0
+        self._greenlets: list[gevent.Greenlet] = []
+        self._hooks = StationHooks(
+            version="1.6",
+            handlers=v16.HANDLERS,
+            log_frame=self._log_frame,
+            on_late_reply=self._late_reply,
+            on_deviation=self._deviation,
+            clock=utcnow,
+        )
+
+    # ------------------------------------------------------------------ life
+
+    def start(self) -> None:
+        """Start writers and the greenlets that keep this gateway's promises."""
+        codec.compile_schemas("1.6")
+        self.writer.start()
+        self.journal.start()
+        self.registry.beat()
+        self.directory.preload()
+        self.pinger.start()
+        for loop in (self._beat, self._flush_seen, self._flush_unknown, self._refresh_settings, self._follow_changes):
+            self._greenlets.append(gevent.spawn(loop))
+
+    def stop(self) -> None:
+        """Say goodbye to everybody, note that they are gone, and write what is queued."""
+        gevent.killall(self._greenlets)
+        self.pinger.kick_all(SERVICE_RESTART, "service restart")
+        deadline = time.monotonic() + 5
+        while self.connections and time.monotonic() < deadline:
+            gevent.sleep(0.05)
+        self.pinger.stop()
+        try:
+            self.registry.leave()
+        except redis.exceptions.RedisError:
+            log.warning("gateway.leave_failed")
+        self.writer.stop()
+        self.journal.stop()
+
+    # ------------------------------------------------------------------ the door
+
+    def admit(self, request: UpgradeRequest) -> Admission | Refusal:
+        """Whether a station may come in: known, managed, with the right password if one is set."""
+        station = self.directory.find(request.station_id)
+        if station is None:
+            return self._refuse(request, 404, "unknown", "No charge point has this Charge Point ID")
+        if not station.managed:
+            return self._refuse(request, 403, "not managed", "This charge point is not managed by the operator")
+        if station.password_hash is not None:
+            given = request.credentials
+            candidates = list(given.candidates) if given is not None and given.username_matches else []
+            secret_key = self.app.config["SECRET_KEY"]
+            if not verify_station_password(station.password_hash, candidates, secret_key):
+                reason = "no password" if given is None else "wrong password"
+                return self._refuse(request, 401, reason, "HTTP Basic with the network password is needed")
+        if request.offered and request.protocol is None:
+            self.unknown.count(request, "no common protocol")
+        return Admission(station=station, protocol=request.protocol or (None if request.offered else PROTOCOLS[0]))
+
+    def _refuse(self, request: UpgradeRequest, status: int, reason: str, text: str) -> Refusal:
+        REFUSED.labels(reason).inc()
+        self.unknown.count(request, reason)
+        return Refusal(status, text)
+
+    def on_connect(self, socket: StationSocket, admission: Admission) -> None:
+        """Serve one station until its socket ends."""
+        station = admission.station
+        assert isinstance(station, stations.Station)
+        self._epoch += 1
+        of = Served(gateway=self, station=station, ref=f"{self.name}:{self._epoch}")
+        connection = StationConnection(socket, self._hooks, state=of)
+        of.connection = connection
+        former = self.connections.get(station.id)
+        self.connections[station.id] = of
+        if former is not None and former.connection is not None:
+            former.connection.kick(NORMAL, "replaced by a newer connection")
+        CONNECTED.set(len(self.connections))
+        self.pinger.add(socket)
+        try:
+            self._claim(of)
+            connectivity.record_connected(
+                self.writer,
+                Connected(
+                    charge_point_id=station.id,
+                    partner_id=station.partner_id,
+                    ref=of.ref,
+                    at=utcnow(),
+                    protocol=socket.protocol or "",
+                    remote_address=socket.remote_addr,
+                ),
+            )
+            connection.run()
+        finally:
+            self.pinger.discard(socket)
+            self._gone(of)
+
+    def _gone(self, of: Served) -> None:
+        if self.connections.get(of.station.id) is of:
+            del self.connections[of.station.id]
+        CONNECTED.set(len(self.connections))
+        try:
+            self.registry.release(of.station.id, of.ref)
+        except redis.exceptions.RedisError as error:
+            log.warning("gateway.release_failed", error=str(error))
+        try:
+            connectivity.record_disconnected(
+                self.writer, Connected(of.station.id, of.station.partner_id, of.ref, utcnow())
+            )
+        except WriteFailed as error:
+            log.warning("gateway.disconnect_not_recorded", station=of.station.identifier, error=str(error))
+
+    def _claim(self, of: Served) -> None:
+        try:
+            self.registry.claim(of.station.id, of.ref)
+        except redis.exceptions.RedisError as error:  # the beat claims again
+            log.warning("gateway.claim_failed", station=of.station.identifier, error=str(error))
+
+    def kick(self, charge_point_id: int, ref: str | None = None) -> None:
+        """Let a station's socket go, if it is (still) the one of ``ref``."""
+        of = self.connections.get(charge_point_id)
+        if of is not None and of.connection is not None and ref in (None, of.ref):
+            of.connection.kick(NORMAL, "replaced by a newer connection")
+
+    # ------------------------------------------------------------------ what handlers use
+
+    def transact(self, work: Callable[[Session], T]) -> T:
+        """Run ``work`` in a transaction; again when a deadlock or a lost connection undid it."""
+        for attempt in range(_RETRIES):
+            with Session(self.engine, expire_on_commit=False) as session:
+                try:
+                    result = work(session)
+                    session.commit()
+                    return result
+                except DBAPIError as error:
+                    session.rollback()
+                    if attempt == _RETRIES - 1 or not _passing(error):
+                        raise
+            gevent.sleep(0.02 * 2**attempt)
+        raise AssertionError("unreachable")
+
+    # ------------------------------------------------------------------ hooks
+
+    def _log_frame(
+        self,
+        connection: StationConnection,
+        direction: str,
+        message_id: str | None,
+        action: str | None,
+        kind: str,
+        text: str,
+    ) -> None:
+        station = served(connection).station
+        MESSAGES.labels(direction).inc()
+        now = connection.arrived_at if direction == "in" else utcnow()
+        self.journal.offer(
+            journal.FRAMES,
+            journal.entry(now, station.partner_id, station.id, direction, message_id, action, kind, text),
+        )
+
+    def _late_reply(self, connection: StationConnection, message_id: str, action: str | None, reply: Any) -> None:
+        log.info("station.late_reply", station=connection.station_id, message_id=message_id, action=action)
+
+    def _deviation(self, connection: StationConnection, action: str, deviations: list[codec.Deviation]) -> None:
+        for deviation in deviations:
+            DEVIATIONS.labels(deviation.rule).inc()
+
+    # ------------------------------------------------------------------ loops
+
+    def _forever(self, every_s: float, work: Callable[[], None], name: str) -> None:
+        while True:
+            gevent.sleep(every_s)
+            try:
+                work()
+            except Exception:  # the loop must outlive a database or Redis that is away
+                log.exception("gateway.loop_failed", loop=name)
+
+    def _beat(self) -> None:
+        def beat() -> None:
+            self.registry.beat()
+            self.registry.reclaim({key: of.ref for key, of in self.connections.items()})
+
+        self._forever(BEAT_EVERY_S, beat, "beat")
+
+    def _flush_seen(self) -> None:
+        def flush() -> None:
+            now, monotonic = utcnow(), time.monotonic()
+            seen = []
+            for of in list(self.connections.values()):
+                if of.connection is None:
+                    continue
+                last = of.connection.socket.last_frame_at
+                if last > of.seen_flushed_at:
+                    of.seen_flushed_at = last
+                    at = now.timestamp() - (monotonic - last)
+                    seen.append(Seen(of.station.id, now.fromtimestamp(at, tz=now.tzinfo)))
+            connectivity.record_seen(self.writer, seen)
+
+        self._forever(SEEN_EVERY_S, flush, "seen")
+
+    def _flush_unknown(self) -> None:
+        self._forever(2.0, self.unknown.flush, "unknown")
+
+    def _refresh_settings(self) -> None:
+        def refresh() -> None:
+            self.settings = self.transact(self._read_settings)
+            self.pinger.interval_s = self.settings.ping_interval_s
+
+        self._forever(5.0, refresh, "settings")
+
+    @staticmethod
+    def _read_settings(session: Session) -> GatewaySettings:
+        return GatewaySettings(
+            heartbeat_interval_s=settings.get_int(session, "charge_point.heartbeat_interval_seconds"),
+            ping_interval_s=settings.get_int(session, "connection.ping_interval_seconds"),
+        )
+
+    def _follow_changes(self) -> None:
+        """Load a station anew when an operator changes it; a new password or "not managed" ends its connection."""
+        while True:
+            try:
+                with self.redis.pubsub(ignore_subscribe_messages=True) as channel:
+                    channel.subscribe(events.CHANNEL)
+                    while True:
+                        message = channel.get_message(timeout=2.0)
+                        if message is not None:
+                            self._on_event(orjson.loads(message["data"]))
+            except redis.exceptions.RedisError as error:
+                log.warning("gateway.events_away", error=str(error))
+                gevent.sleep(1.0)
+            except Exception:  # an odd event must not end the loop
+                log.exception("gateway.event_failed")
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        if event.get("name") != stations.CHANGED:
+            return
+        self.directory.forget()
+        of = self.connections.get(int(event.get("charge_point_id") or 0))
+        if of is None:
+            return
+        fresh = self.directory.find(of.station.identifier)
+        if fresh is None or not fresh.managed or fresh.password_hash != of.station.password_hash:
+            if of.connection is not None:
+                of.connection.kick(NORMAL, "the charge point was changed")
+            return
+        of.station = fresh
+        of.meters.clear()
+
+
+def _passing(error: DBAPIError) -> bool:
+    """Whether trying again may help: deadlocks, serialization, unique races, lost connections."""
+    state = getattr(error.orig, "sqlstate", None) or ""
+    return (
+        state.startswith(("40", "08", "57P"))
+        or state == "23505"
+        or (isinstance(error, OperationalError) and bool(error.connection_invalidated))
+    )

@@ -1,0 +1,62 @@
+"""The communication log: every frame, written behind the conversation, dropped (and counted) rather than waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import psycopg
+
+from app.core.group_commit import Kind
+
+_COPY = (
+    "COPY communication_log (at, partner_id, charge_point_id, direction, kind, message_id, action, payload) FROM STDIN"
+)
+_KINDS = {"call": "request", "result": "answer", "error": "error", "invalid": "error"}
+MAX_PAYLOAD_CHARS = 64_000
+
+
+class Entry(NamedTuple):
+    """One frame as it was on the wire."""
+
+    at: datetime
+    partner_id: int
+    charge_point_id: int
+    direction: str
+    kind: str
+    message_id: str
+    action: str
+    payload: str
+
+
+def entry(
+    at: datetime,
+    partner_id: int,
+    charge_point_id: int,
+    direction: str,
+    message_id: str | None,
+    action: str | None,
+    kind: str,
+    text: str,
+) -> Entry:
+    """A frame as the log keeps it: without NULs, which PostgreSQL refuses, and not without end."""
+    return Entry(
+        at,
+        partner_id,
+        charge_point_id,
+        direction,
+        _KINDS[kind],
+        (message_id or "")[:80].replace("\x00", ""),
+        (action or "")[:60].replace("\x00", ""),
+        text[:MAX_PAYLOAD_CHARS].replace("\x00", ""),
+    )
+
+
+def _write(cursor: psycopg.Cursor[Any], items: Sequence[Entry]) -> None:
+    with cursor.copy(_COPY) as copy:
+        for item in items:
+            copy.write_row(item)
+
+
+FRAMES: Kind[Entry] = Kind("frames", _write)

@@ -1,0 +1,52 @@
+"""What the gateway remembers with each connection, and what handlers may use of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar, cast
+
+from sqlalchemy.orm import Session
+
+from app.charging.meter import SessionMeter
+from app.charging.station import Station
+from app.core.group_commit import GroupCommit
+from ocpp_ws.connection import StationConnection
+
+if TYPE_CHECKING:
+    from ocpp_ws.gateway import Gateway
+
+T = TypeVar("T")
+
+
+@dataclass(slots=True, eq=False)
+class Served:
+    """A connected station. ``ref`` names this connection in Redis and in the database: ``gateway:epoch``."""
+
+    gateway: Gateway
+    station: Station
+    ref: str
+    connection: StationConnection | None = None
+    #: by session id, and the one running on an EVSE by minus its id
+    meters: dict[int, SessionMeter] = field(default_factory=dict)
+    seen_flushed_at: float = 0.0
+
+    @property
+    def writer(self) -> GroupCommit:
+        """The group commit that answers wait for."""
+        return self.gateway.writer
+
+    def transact(self, work: Callable[[Session], T]) -> T:
+        """Do something in a transaction of its own, again when it met a deadlock."""
+        return self.gateway.transact(work)
+
+
+def served(connection: StationConnection) -> Served:
+    """The gateway's memory of a connection."""
+    return cast(Served, connection.state)
+
+
+def now_of(connection: StationConnection) -> datetime:
+    """When the message being handled arrived (UTC)."""
+    return connection.arrived_at

@@ -1,0 +1,42 @@
+"""BootNotification and Heartbeat (OCPP 1.6, 4.2 and 4.6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.charging.hardware import BootReport, record_boot
+from ocpp_ws.connection import StationConnection
+from ocpp_ws.served import now_of, served
+from ocpp_ws.timestamps import format_timestamp
+
+
+def boot_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
+    """Keep what the station says of itself; tell it the time and how often to beat."""
+    of = served(connection)
+    now = now_of(connection)
+    record_boot(
+        of.writer,
+        BootReport(
+            charge_point_id=of.station.id,
+            partner_id=of.station.partner_id,
+            at=now,
+            vendor=payload["chargePointVendor"],
+            model=payload["chargePointModel"],
+            serial_number=payload.get("chargePointSerialNumber") or payload.get("chargeBoxSerialNumber"),
+            firmware_version=payload.get("firmwareVersion"),
+            iccid=payload.get("iccid"),
+            imsi=payload.get("imsi"),
+            meter_type=payload.get("meterType"),
+            meter_serial_number=payload.get("meterSerialNumber"),
+        ),
+    )
+    return {
+        "currentTime": format_timestamp(now),
+        "interval": of.gateway.settings.heartbeat_interval_s,
+        "status": "Accepted",
+    }
+
+
+def heartbeat(connection: StationConnection, _payload: dict[str, Any]) -> dict[str, Any]:
+    """Tell the time; the frame itself was the sign of life."""
+    return {"currentTime": format_timestamp(now_of(connection))}

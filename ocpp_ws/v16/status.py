@@ -1,0 +1,42 @@
+"""StatusNotification (OCPP 1.6, 4.9). Connector 0 is the station itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from app.assets.models import ReportedStatus
+from app.charging.hardware import record_status
+from ocpp_ws.connection import StationConnection
+from ocpp_ws.served import now_of, served
+from ocpp_ws.v16.values import moment
+
+STATUSES = {
+    "Available": ReportedStatus.AVAILABLE,
+    "Preparing": ReportedStatus.PREPARING,
+    "Charging": ReportedStatus.CHARGING,
+    "SuspendedEVSE": ReportedStatus.SUSPENDED_EVSE,
+    "SuspendedEV": ReportedStatus.SUSPENDED_EV,
+    "Finishing": ReportedStatus.FINISHING,
+    "Reserved": ReportedStatus.RESERVED,
+    "Unavailable": ReportedStatus.UNAVAILABLE,
+    "Faulted": ReportedStatus.FAULTED,
+}
+
+
+def status_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
+    """Keep what the station reports of itself or a connector."""
+    of = served(connection)
+    now = now_of(connection)
+    error = payload.get("errorCode")
+    record_status(
+        of.writer,
+        of.station,
+        network_id=payload["connectorId"],
+        status=STATUSES.get(payload["status"], ReportedStatus.UNKNOWN),
+        reported_at=moment(payload.get("timestamp"), now),
+        now=now,
+        error_code=None if error in (None, "NoError") else error,
+        info=(payload.get("info") or "")[:255] or None,
+        vendor_error_code=(payload.get("vendorErrorCode") or "")[:80] or None,
+    )
+    return {}

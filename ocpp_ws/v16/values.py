@@ -1,0 +1,42 @@
+"""Small translations of OCPP 1.6 values that several message groups need."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from app.charging.authorize import RejectReason
+from ocpp_ws.timestamps import format_timestamp, parse_timestamp
+
+#: what a station is told for a reason of ours (OCPP 1.6, AuthorizationStatus)
+_STATUSES = {
+    RejectReason.TAG_UNKNOWN: "Invalid",
+    RejectReason.USER_UNKNOWN: "Invalid",
+    RejectReason.TAG_EXPIRED: "Expired",
+    RejectReason.ALREADY_CHARGING: "ConcurrentTx",
+}
+
+
+def moment(text: str | None, now: datetime) -> datetime:
+    """A station's time stamp; the arrival time where there is none or it cannot be read."""
+    if not text:
+        return now
+    try:
+        return parse_timestamp(text)
+    except ValueError:
+        return now
+
+
+def tag_info(accepted: bool, reason: str | None = None, expires_at: datetime | None = None) -> dict[str, Any]:
+    """An IdTagInfo for a decision of ours."""
+    status = "Accepted" if accepted else _STATUSES.get(RejectReason(reason), "Blocked") if reason else "Invalid"
+    info: dict[str, Any] = {"status": status}
+    if expires_at is not None:
+        info["expiryDate"] = format_timestamp(expires_at)
+    return info
+
+
+def watt_hours(value: Any) -> Decimal:
+    """A whole-number meter field, in Wh."""
+    return Decimal(str(value))
