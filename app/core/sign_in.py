@@ -1,0 +1,163 @@
+"""Admins at the door: who signs in, with what password, and what ends their sessions.
+
+Manual, "Admin Accounts". An unknown e-mail, a wrong password and a disabled account answer alike and take as long.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.core.audit import record_change
+from app.core.models import Admin, AdminStatus, AuditEntry, Role
+from app.core.passwords import hash_password, needs_rehash, verify_password
+
+#: longer ones are not passwords but work for the hash
+MAXIMUM_PASSWORD_LENGTH = 1024
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
+
+
+class WrongPassword(ValueError):
+    """The present password does not fit."""
+
+
+class EmailTaken(ValueError):
+    """Another admin has this e-mail address."""
+
+
+class InvalidEmail(ValueError):
+    """The text is not an e-mail address."""
+
+
+class UnknownRole(ValueError):
+    """There is no role of that name; the message lists those there are."""
+
+
+def find_admin(session: Session, email: str) -> Admin | None:
+    """The admin with an e-mail address, regardless of case."""
+    return session.scalars(select(Admin).where(func.lower(Admin.email) == email.strip().lower())).one_or_none()
+
+
+def sign_in(session: Session, *, email: str, password: str, address: str, now: datetime) -> Admin | None:
+    """The active admin with this e-mail and password, else None. Flushes; records every attempt in the audit.
+
+    The password is hashed exactly once and one entry is written whatever is wrong, so that an answer does not
+    tell by its time whether an address is known. What was typed as an unknown e-mail is not kept: it may be a password.
+    """
+    admin = find_admin(session, email) if "\x00" not in email else None
+    fits = verify_password(admin.password_hash if admin else None, password[:MAXIMUM_PASSWORD_LENGTH])
+    if admin is None or not fits or admin.status is not AdminStatus.ACTIVE:
+        _record(session, admin, "login_failed", address)
+        session.flush()
+        return None
+    changes: dict[str, object] = {"last_login_at": now}
+    if admin.password_hash is not None and needs_rehash(admin.password_hash):
+        changes["password_hash"] = hash_password(password)
+    # past the ORM: signing in is no change that an open form of this account could overwrite
+    session.execute(update(Admin.__table__).where(Admin.__table__.c.id == admin.id).values(**changes))  # type: ignore[arg-type]
+    _record(session, admin, "login", address)
+    session.flush()
+    session.expire(admin, list(changes))
+    return admin
+
+
+def _record(session: Session, admin: Admin | None, event: str, address: str) -> None:
+    known = event == "login"
+    session.add(
+        AuditEntry(
+            admin_id=admin.id if admin and known else None,
+            admin_label=f"{admin.name} <{admin.email}>" if admin and known else "Somebody",
+            event=event,
+            object_type="admin",
+            object_id=str(admin.id) if admin else "unknown",
+            object_label=str(admin) if admin else "unknown e-mail",
+            before={},
+            after={"address": address},
+        )
+    )
+
+
+def change_own_password(session: Session, *, admin: Admin, old: str, new: str) -> None:
+    """Set a new password and end every session of the admin (the caller signs this one in again). Flushes.
+
+    Raises WrongPassword, or WeakPassword with what is wanted.
+    """
+    if not verify_password(admin.password_hash, old[:MAXIMUM_PASSWORD_LENGTH]):
+        raise WrongPassword("This is not your present password.")
+    admin.password_hash = hash_password(new[:MAXIMUM_PASSWORD_LENGTH])
+    admin.session_epoch += 1
+    record_change(
+        session,
+        actor=admin,
+        event="change",
+        object_type="admin",
+        object_id=admin.id,
+        label=str(admin),
+        before={"password": "old"},
+        after={"password": "new"},
+    )
+    session.flush()
+
+
+def change_own_account(
+    session: Session, *, admin: Admin, name: str, email: str, locale: str, timezone: str | None
+) -> None:
+    """Change what an admin may change of itself, audited. Flushes. Raises InvalidEmail or EmailTaken."""
+    email = checked_email(email)
+    other = find_admin(session, email)
+    if other is not None and other.id != admin.id:
+        raise EmailTaken("Another admin has this e-mail address.")
+    after = {"name": name.strip(), "email": email, "locale": locale, "timezone": timezone}
+    before = {key: getattr(admin, key) for key in after}
+    for key, value in after.items():
+        setattr(admin, key, value)
+    record_change(
+        session,
+        actor=admin,
+        event="change",
+        object_type="admin",
+        object_id=admin.id,
+        label=str(admin),
+        before=before,
+        after=after,
+    )
+    session.flush()
+
+
+def create_admin(session: Session, *, email: str, name: str, role: str, password: str, actor: Admin | None) -> Admin:
+    """Make an admin with a role by its name. Flushes.
+
+    Raises InvalidEmail, EmailTaken, UnknownRole or WeakPassword.
+    """
+    email = checked_email(email)
+    if find_admin(session, email) is not None:
+        raise EmailTaken(f"there is an admin with the e-mail {email} already")
+    found = session.scalars(select(Role).where(func.lower(Role.name) == role.strip().lower())).one_or_none()
+    if found is None:
+        names = ", ".join(session.scalars(select(Role.name).order_by(Role.id)))
+        raise UnknownRole(f"there is no role {role!r}; there are: {names}")
+    admin = Admin(email=email, name=name.strip() or email, password_hash=hash_password(password), role=found)
+    session.add(admin)
+    session.flush()
+    record_change(
+        session,
+        actor=actor,
+        event="create",
+        object_type="admin",
+        object_id=admin.id,
+        label=str(admin),
+        before={},
+        after={"name": admin.name, "email": admin.email, "role": found.name},
+    )
+    return admin
+
+
+def checked_email(email: str) -> str:
+    """The address without spaces around. Raises InvalidEmail."""
+    email = email.strip()
+    if not _EMAIL.fullmatch(email) or len(email) > 255:
+        raise InvalidEmail(f"{email!r} is not an e-mail address")
+    return email
