@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -38,12 +38,11 @@ def driver(session: Session) -> User:
 
 
 @pytest.fixture
-def settled(session: Session) -> Iterator[list[dict[str, object]]]:
-    """The announcements of ``balance.settled`` since the test began."""
+def settled(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """What is told after commits from now on."""
     heard: list[dict[str, object]] = []
-    events.listen("balance.settled", heard.append)
-    yield heard
-    events._listeners["balance.settled"].remove(heard.append)
+    monkeypatch.setattr(events, "publish", heard.extend)
+    return heard
 
 
 def _credit(session: Session, user: User, amount: str, reference: str, **more: object) -> LedgerEntry:
@@ -207,7 +206,7 @@ def test_add_balance_is_an_action_and_an_entry(session: Session, driver: User) -
         driver.id,
         "driver@example.com",
     )
-    assert (action.admin_id, action.initiated_by, action.info) == (operator.id, "Olga", "5 EUR")
+    assert (action.admin_id, action.initiated_by, action.info) == (operator.id, "Olga", "5.00 EUR")
     assert (entry.action_id, entry.type, entry.credit) == (action.id, TOP_UP, 5)
     assert ledger.balance(session, user_id=driver.id, currency="EUR") == 5
 

@@ -17,11 +17,12 @@ from sqlalchemy.orm import Session
 from app.billing.models import BalanceAccount, LedgerEntry, LedgerEntryType
 from app.core import events
 from app.core.actions import open_action
-from app.core.models import HOUSE_PARTNER_ID, ActionStatus, Admin, CurrencyRow
+from app.core.models import HOUSE_PARTNER_ID, Action, ActionStatus, Admin, CurrencyRow
 from app.core.money import round_minor
 from app.crm.models import User
 
 ADD_BALANCE = "Add balance"
+CORRECT_BALANCE = "Correct balance"
 
 
 class LedgerConflict(ValueError):
@@ -132,19 +133,8 @@ def add_balance(
 
     Manual, "Add to User's Balance". Raises ReasonRequired, InvalidLedgerAmount, UnknownCurrency.
     """
-    _checked(session, amount, currency)
-    action = open_action(
-        session,
-        name=ADD_BALANCE,
-        target_type=User.__tablename__,
-        target_id=user.id,
-        target_label=user.email,
-        reason=reason,
-        actor=actor,
-        status=ActionStatus.FINISHED,
-        info=f"{amount:f} {currency}",
-        now=now,
-    )
+    amount = _checked(session, amount, currency)
+    action = _open(session, ADD_BALANCE, user, f"{amount:f} {currency}", reason, actor, now)
     return credit(
         session,
         user_id=user.id,
@@ -154,6 +144,61 @@ def add_balance(
         reference=f"action:{action.id}:top-up",
         action_id=action.id,
         description=action.reason,
+        now=now,
+    )
+
+
+def bring_balance_to(
+    session: Session,
+    *,
+    user: User,
+    target: Decimal,
+    currency: str,
+    reason: str,
+    actor: Admin | None,
+    now: datetime,
+) -> LedgerEntry | None:
+    """Make a balance exactly ``target`` (not below 0): an operator's top up, or a correction when it is lower.
+
+    Returns the entry, None when the balance is that already; flushes. Nothing is booked in between, however
+    much is going on. Raises ReasonRequired, InvalidLedgerAmount, UnknownCurrency.
+    """
+    if target:
+        target = _checked(session, target, currency)
+    present = _locked_account(session, user.id, currency).balance
+    if target > present:
+        missing = target - present
+        return add_balance(session, user=user, amount=missing, currency=currency, reason=reason, actor=actor, now=now)
+    if target == present:
+        return None
+    excess = _checked(session, present - target, currency)
+    action = _open(session, CORRECT_BALANCE, user, f"-{excess:f} {currency}", reason, actor, now)
+    return debit(
+        session,
+        user_id=user.id,
+        amount=excess,
+        currency=currency,
+        type=LedgerEntryType.CORRECTION,
+        reference=f"action:{action.id}:correction",
+        action_id=action.id,
+        description=action.reason,
+        now=now,
+    )
+
+
+def _open(
+    session: Session, name: str, user: User, info: str, reason: str, actor: Admin | None, now: datetime
+) -> Action:
+    return open_action(
+        session,
+        name=name,
+        target_type=User.__tablename__,
+        target_id=user.id,
+        target_label=user.email,
+        reason=reason,
+        actor=actor,
+        status=ActionStatus.FINISHED,
+        info=info,
         now=now,
     )
 
