@@ -1,0 +1,240 @@
+"""Admin accounts: who may work here, and what nobody can do to them. Manual, "Admin Accounts".
+
+The last active Super User stays; nobody disables, demotes or deletes themselves; nobody gives, or takes charge of,
+permissions that they do not have themselves. Roles are in ``roles``, signing in and one's own account in ``sign_in``.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from app.core import sign_in
+from app.core.actions import open_action
+from app.core.audit import record_change
+from app.core.models import Action, ActionStatus, Admin, AdminStatus, Role
+from app.core.passwords import hash_password
+from app.core.permissions import Permission
+from app.core.sign_in import EmailTaken
+
+SUPER_USER = "Super User"
+CHANGE_STATUS = "Change Admin Status"
+RESET_PASSWORD = "Reset Password"  # noqa: S105 (the action's name in the log)
+END_SESSIONS = "Sign Out Everywhere"
+
+#: one decision about who remains a Super User at a time
+_SUPER_USER_LOCK = 0x5359_5355
+
+
+class AdminProtected(ValueError):
+    """The rule of this page that forbids it; the message is for the admin."""
+
+
+class LastSuperUser(AdminProtected):
+    """There must always be an active Super User."""
+
+
+class NotOneself(AdminProtected):
+    """Nobody disables, demotes or deletes their own account."""
+
+
+class BeyondOwnPermissions(AdminProtected):
+    """Nobody gives, or takes charge of, permissions they do not have."""
+
+
+class AdminStatusUnchanged(AdminProtected):
+    """The account has this status already."""
+
+
+def create_account(
+    session: Session,
+    *,
+    email: str,
+    name: str,
+    role: Role,
+    password: str | None,
+    timezone: str | None,
+    actor: Admin | None,
+) -> tuple[Admin, str | None]:
+    """Make an account; flushes. Without a password one is made, and returned beside the account to be shown once.
+
+    Raises InvalidEmail, EmailTaken, WeakPassword, BeyondOwnPermissions.
+    """
+    require_within(actor, role.permissions)
+    made = None if password else generated_password()
+    admin = sign_in.create_admin(
+        session, email=email, name=name, role=role.name, password=password or made or "", actor=actor
+    )
+    admin.timezone = timezone
+    session.flush()
+    return admin, made
+
+
+def change_account(
+    session: Session, *, admin: Admin, email: str, name: str, role: Role, timezone: str | None, actor: Admin | None
+) -> None:
+    """Change an account, audited; flushes. A change of role holds from the admin's next click.
+
+    Raises InvalidEmail, EmailTaken, NotOneself (own role), LastSuperUser, BeyondOwnPermissions.
+    """
+    email = sign_in.checked_email(email)
+    other = sign_in.find_admin(session, email)
+    if other is not None and other.id != admin.id:
+        raise EmailTaken("Another admin has this e-mail address.")
+    require_within(actor, admin.permissions)
+    if role.id != admin.role_id:
+        _require_other(actor, admin, "You cannot change your own role.")
+        require_within(actor, role.permissions)
+        if role.name != SUPER_USER:
+            _require_another_super_user(session, admin)
+    before = _facts(admin)
+    admin.email, admin.name, admin.role, admin.timezone = email, name.strip() or email, role, timezone
+    session.flush()
+    _audit(session, actor, "change", admin, before, _facts(admin))
+
+
+def change_admin_status(
+    session: Session, *, admin: Admin, status: AdminStatus, reason: str, actor: Admin | None, now: datetime
+) -> Action:
+    """Disable an account, which ends its sessions at once, or make it active again; flushes. Returns the log's row.
+
+    Raises AdminStatusUnchanged, NotOneself, LastSuperUser, BeyondOwnPermissions, ReasonRequired.
+    """
+    if admin.status is status:
+        raise AdminStatusUnchanged(f"{admin.name} is {status.label.lower()} already.")
+    _require_other(actor, admin, "You cannot change the status of your own account.")
+    require_within(actor, admin.permissions)
+    if status is not AdminStatus.ACTIVE:
+        _require_another_super_user(session, admin)
+        admin.session_epoch += 1
+    before = admin.status
+    admin.status = status
+    session.flush()
+    _audit(session, actor, "change", admin, {"status": before}, {"status": status})
+    return _log(session, CHANGE_STATUS, admin, f"from {before.label} to {status.label}", reason, actor, now)
+
+
+def reset_password(
+    session: Session, *, admin: Admin, password: str | None, reason: str, actor: Admin | None, now: datetime
+) -> tuple[Action, str | None]:
+    """Give an account another password and end its sessions; flushes. Without one, one is made and returned.
+
+    Raises WeakPassword, BeyondOwnPermissions, ReasonRequired.
+    """
+    require_within(actor, admin.permissions)
+    made = None if password else generated_password()
+    admin.password_hash = hash_password(password or made or "")
+    admin.session_epoch += 1
+    session.flush()
+    _audit(session, actor, "change", admin, {"password": "old"}, {"password": "new"})
+    return _log(session, RESET_PASSWORD, admin, None, reason, actor, now), made
+
+
+def end_sessions(session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime) -> Action:
+    """Sign an admin out wherever they are signed in; flushes. Raises BeyondOwnPermissions, ReasonRequired."""
+    require_within(actor, admin.permissions)
+    admin.session_epoch += 1
+    session.flush()
+    return _log(session, END_SESSIONS, admin, None, reason, actor, now)
+
+
+def delete_account(session: Session, *, admin: Admin, actor: Admin | None) -> None:
+    """Delete an account; what it did stays in the logs under its name. Flushes.
+
+    Raises NotOneself, LastSuperUser, BeyondOwnPermissions.
+    """
+    _require_other(actor, admin, "You cannot delete your own account.")
+    require_within(actor, admin.permissions)
+    _require_another_super_user(session, admin)
+    _audit(session, actor, "delete", admin, _facts(admin), {})
+    session.delete(admin)
+    session.flush()
+
+
+def generated_password() -> str:
+    """Twenty characters that are hard to guess and free of look-alikes, in groups of five."""
+    alphabet = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789"
+    return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
+
+
+def _require_other(actor: Admin | None, admin: Admin, message: str) -> None:
+    if actor is not None and actor.id == admin.id:
+        raise NotOneself(message)
+
+
+def require_within(actor: Admin | None, permissions: Iterable[Permission]) -> None:
+    """Refuse with BeyondOwnPermissions unless the actor has all of these; None, a command, has all."""
+    if actor is not None and not frozenset(permissions) <= actor.permissions:
+        raise BeyondOwnPermissions("This includes permissions that you do not have yourself.")
+
+
+def _require_another_super_user(session: Session, admin: Admin) -> None:
+    """Refuse if this is the last one. Two admins cannot take each other out at once: the second waits and looks."""
+    if admin.role.name != SUPER_USER or admin.status is not AdminStatus.ACTIVE:
+        return
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SUPER_USER_LOCK})
+    others = session.scalar(
+        select(func.count())
+        .select_from(Admin)
+        .join(Role, Role.id == Admin.role_id)
+        .where(
+            Role.built_in,
+            Role.name == SUPER_USER,
+            Admin.status == AdminStatus.ACTIVE,
+            Admin.partner_id.is_(None),
+            Admin.id != admin.id,
+        )
+    )
+    if not others:
+        raise LastSuperUser(f"{admin.name} is the last active Super User; make another one first.")
+
+
+def _facts(admin: Admin) -> dict[str, object]:
+    return {
+        "name": admin.name,
+        "email": admin.email,
+        "role": admin.role.name,
+        "status": admin.status,
+        "timezone": admin.timezone,
+    }
+
+
+def _audit(
+    session: Session,
+    actor: Admin | None,
+    event: str,
+    admin: Admin,
+    before: dict[str, object],
+    after: dict[str, object],
+) -> None:
+    record_change(
+        session,
+        actor=actor,
+        event=event,
+        object_type=Admin.__tablename__,
+        object_id=admin.id,
+        label=str(admin),
+        before=before,
+        after=after,
+    )
+
+
+def _log(
+    session: Session, name: str, admin: Admin, info: str | None, reason: str, actor: Admin | None, now: datetime
+) -> Action:
+    return open_action(
+        session,
+        name=name,
+        target_type=Admin.__tablename__,
+        target_id=admin.id,
+        target_label=f"{admin.name} <{admin.email}>",
+        reason=reason,
+        actor=actor,
+        status=ActionStatus.FINISHED,
+        info=info,
+        now=now,
+    )
