@@ -117,6 +117,13 @@ class _LimitedHead:
         return line
 
 
+class _NoBody:
+    """Stands for a request body nobody waits for, because the connection is closed or a station's by now."""
+
+    def _discard(self) -> None:
+        """What WSGIHandler calls after an answer, to reach the next request."""
+
+
 class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket has no types
     """One TCP connection: HTTP requests until one of them becomes a station's WebSocket."""
 
@@ -282,6 +289,7 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
     def _serve_station(self) -> None:
         """From the upgrade to the end of the connection."""
         self.close_connection = True
+        self.wsgi_input = _NoBody()
         upgraded = self.upgrade_connection()
         if upgraded is None:
             return
@@ -314,6 +322,7 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
 
     def _refuse(self, refusal: Refusal) -> None:
         self.close_connection = True
+        self.wsgi_input = _NoBody()
         self.status = str(refusal.status)
         self.socket.sendall(_plain_response(refusal.status, refusal.text, refusal.retry_after_s))
 
