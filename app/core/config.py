@@ -72,18 +72,23 @@ def stored_secret(path: Path) -> str:
     """A secret kept in a file that only we may read; made on first use, safely if two processes race."""
     try:
         return path.read_text().strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         pass
     except PermissionError:
         raise ConfigurationError(f"cannot read {path}; run as the user who owns it") from None
+    value = secrets.token_urlsafe(48)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(value)
+        try:
+            os.link(draft, path)  # whole or not at all, and only one of two racing processes wins
+        finally:
+            draft.unlink()
     except FileExistsError:
         return path.read_text().strip()
     except OSError as error:
         raise ConfigurationError(f"cannot write to SYNC_DATA_DIR ({path.parent}): {error.strerror}") from None
-    value = secrets.token_urlsafe(48)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(value)
     return value
