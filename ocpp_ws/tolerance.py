@@ -218,7 +218,7 @@ class _Walk:
         """The fields the schema knows, misspelt ones under their right name; the others are dropped."""
         properties: Mapping[str, Schema] = schema.get("properties", {})
         is_open = schema.get("additionalProperties") is not False
-        squeezed = {_squeeze(key): key for key in properties if key not in value}
+        squeezed = {_squeeze(key): key for key in properties if _is_nothing(value.get(key))}
         for key, item in value.items():
             child = f"{path}.{key}" if path else key
             if key in properties:
