@@ -20,7 +20,8 @@ def page(results: Sequence[Result], plan: Plan) -> str:
         "# Benchmark: meter values, heartbeats, idle connections",
         "",
         f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC: Python {platform.python_version()}, "
-        f"{os.cpu_count()} processors ({processor_name()}), everything on loopback.",
+        f"{os.cpu_count()} processors ({processor_name()}), shared with whatever else ran (load average "
+        f"{os.getloadavg()[0]:.1f} at the end); everything on loopback.",
         "",
         f"{plan.stations} stations, each with one call in flight; MeterValues of 1 KiB inside a running "
         f"transaction. Medians of {plan.rounds} rounds of {plan.seconds:g} s, the servers in turns. "

@@ -17,9 +17,9 @@ from ocpp_ws.simulator.visits import receive_visitors
 
 log = logging.getLogger("ocpp_ws.simulator")
 
-_LAST_WORDS_S = 0.8
+_LAST_WORDS_S = 1.1
 """For the StopTransactions of running charges when the simulation ends."""
-_CLOSING_S = 0.7
+_CLOSING_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
