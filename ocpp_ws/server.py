@@ -256,8 +256,9 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
         Without a common subprotocol the handshake is completed without one and the connection closed at once,
         as OCPP-J 1.6, 3.1.2 and OCPP 2.0.1 part 4, 3.1.2 demand.
         """
-        protocol = admission.protocol or request.protocol
-        answered = protocol if protocol in request.offered else None
+        wanted = admission.protocol
+        answered = handshake.choose_subprotocol(request.offered, (wanted,)) if wanted else request.protocol
+        agreed = answered or (wanted if not request.offered else None)
         deflate = handshake.negotiate_deflate(self.headers.get_all("Sec-WebSocket-Extensions", []))
         lines = [
             "HTTP/1.1 101 Switching Protocols",
@@ -276,7 +277,7 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
         station = StationSocket(
             self.socket,
             station_id=request.station_id,
-            protocol=protocol if answered or not request.offered else None,
+            protocol=agreed.lower() if agreed else None,
             remote_addr=request.remote_addr,
             deflate_window_bits=deflate.server_window_bits if deflate else None,
             limits=self.server.limits,

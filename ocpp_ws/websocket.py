@@ -92,6 +92,7 @@ class StationSocket(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
         "_read_watcher",
         "_send_lock",
         "_sock",
+        "_write_watcher",
         "close_code",
         "close_reason",
         "closed",
@@ -127,6 +128,7 @@ class StationSocket(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
         sock.settimeout(0.0)
         self._sock = sock
         self._read_watcher = sock.hub.loop.io(sock.fileno(), 1)
+        self._write_watcher: Any = None  # only while a sender waits
         self._send_lock = Semaphore(1)
         self._limits = limits
         self._buffer = received
@@ -350,14 +352,23 @@ class StationSocket(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
                     if sent == len(data):
                         return True
                 except BlockingIOError:
-                    gsocket.wait_write(self._sock.fileno(), timeout=max(0.0, deadline - time.monotonic()))
+                    self._wait_until_writable(deadline)
         except TimeoutError:
             self._drop("send timed out")
-        except OSError:
+        except (_PeerGone, OSError):
             self._drop("connection lost")
         finally:
             self._send_lock.release()
         return False
+
+    def _wait_until_writable(self, deadline: float) -> None:
+        """Wait for room in the kernel's buffer; raises TimeoutError, or _PeerGone when the connection ends."""
+        self._write_watcher = self._sock.hub.loop.io(self._sock.fileno(), 2)
+        try:
+            gsocket.wait(self._write_watcher, timeout=max(0.0, deadline - time.monotonic()))
+        finally:
+            self._write_watcher.close()
+            self._write_watcher = None
 
     def _send_now(self, data: bytes) -> None:
         """Write a small frame if that needs no waiting at all, else leave it."""
@@ -384,7 +395,7 @@ class StationSocket(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
         payload = encode_close(code, message if isinstance(message, bytes) else message.encode())
         self._ended("us", code, payload[2:].decode())
         self._send_now(encode_frame(CLOSE, payload))
-        gsocket.cancel_wait(self._read_watcher, _PeerGone())
+        self._wake()
 
     def kick(self, code: int, reason: str) -> None:
         """`close`, under the name that says what it is for: another greenlet throws the station out."""
@@ -407,8 +418,8 @@ class StationSocket(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
         finally:
             with contextlib.suppress(OSError):  # the network may have been faster
                 self._sock.shutdown(gsocket.SHUT_RDWR)
-            # A sender that still waits is woken by the shutdown; it must be out before the number of the
-            # file descriptor is free for the next station.
+            # Senders were woken; they must be out before the number of the file descriptor is free for the
+            # next station.
             if self._send_lock.acquire(timeout=1.0):
                 self._send_lock.release()
             self._read_watcher.close()
@@ -433,7 +444,12 @@ class StationSocket(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
     def _drop(self, reason: str) -> None:
         """The socket is of no more use: mark it ended and wake the reader."""
         self._ended("network", ABNORMAL, reason)
+        self._wake()
+
+    def _wake(self) -> None:
+        """Let the reader, and a sender that waits for room, see that the connection has ended."""
         gsocket.cancel_wait(self._read_watcher, _PeerGone())
+        gsocket.cancel_wait(self._write_watcher, _PeerGone())
 
     def _ended(self, by: str, code: int, reason: str) -> None:
         """Record how the connection ended; the first cause stays."""

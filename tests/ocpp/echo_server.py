@@ -6,10 +6,18 @@ messages back, all others talk OCPP to a handful of handlers. `/control/...` on 
 
 from __future__ import annotations
 
-import gc
 import json
-import os
 import sys
+
+OPTIONS = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
+if OPTIONS.get("patched"):
+    from gevent import monkey
+
+    monkey.patch_all()
+
+# ruff: noqa: E402  # patching comes before every other import
+import gc
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -33,7 +41,6 @@ from ocpp_ws.pinger import Pinger
 from ocpp_ws.server import build_server
 from ocpp_ws.websocket import SocketLimits, StationSocket
 
-OPTIONS: dict[str, Any] = json.loads(sys.argv[1]) if len(sys.argv) > 1 else {}
 SOCKETS: dict[str, StationSocket] = {}
 CONNECTIONS: dict[str, StationConnection] = {}
 SEEN: dict[str, Any] = {"requests": [], "ended": {}, "late": [], "deviations": [], "frames": [], "calls": {}}

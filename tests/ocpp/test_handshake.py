@@ -293,6 +293,14 @@ def test_admit_may_choose_for_a_station_that_offers_nothing(gateway: Gateway) ->
         assert station.read_close()[0] == 1002
 
 
+def test_a_subprotocol_in_capitals_is_answered_alike_and_understood(gateway: Gateway) -> None:
+    with RawStation(gateway.port) as station:
+        head = station.upgrade("/ocpp/pinned", protocols="OCPP2.0.1, OCPP1.6")
+        assert "Sec-WebSocket-Protocol: OCPP1.6\r\n" in head
+        station.send(TEXT, b'[2,"1","Heartbeat",{}]')
+        assert station.read_text().startswith('[3,"1",')
+
+
 def test_passwords_are_checked_before_the_upgrade(gateway: Gateway) -> None:
     for headers in ((), ("Authorization: " + basic(b"secret1", b"wrong"),), ("Authorization: Basic ???",)):
         status, head, body = refusal(gateway, upgrade_request("/ocpp/secret1", headers=headers))

@@ -489,6 +489,41 @@ def test_a_kicked_station_that_does_not_answer_is_cut_off(gateway: Gateway) -> N
         assert time.monotonic() - started > 0.3
 
 
+def test_kick_frees_a_sender_that_waits_for_a_deaf_station() -> None:
+    gateway = Gateway(limits={"send_timeout_s": 30.0, "close_timeout_s": 0.2})
+    with gateway.station("echo-stuck") as station:
+        results: list[str] = []
+        sender = threading.Thread(
+            target=lambda: results.extend(gateway.control("send", id="echo-stuck", count=2, bytes=8 << 20))
+        )
+        sender.start()
+        time.sleep(0.3)
+        station.send(TEXT, b"the reader waits for its turn to send, too")
+        time.sleep(0.1)
+        started = time.monotonic()
+        gateway.control("kick", id="echo-stuck", code=1000, reason="newer socket")
+        assert gateway.ended("echo-stuck") == ("us", 1000, "newer socket")
+        sender.join(5)
+        assert results == ["connection has ended"] * 2
+        assert time.monotonic() - started < 2.0
+    assert gateway.stop() == ""
+
+
+def test_all_of_it_works_in_a_patched_process_too() -> None:
+    """wsgi.py patches the process before it imports the gateway."""
+    gateway = Gateway(patched=True, ping_interval_s=0.2, pong_timeout_s=0.3)
+    url = gateway.url("/ocpp/echo-patched")
+    with connect(url, subprotocols=["ocpp1.6"]) as client, gateway.station("echo-dead") as dead:  # type: ignore[list-item]
+        client.send("x" * 5000)
+        assert client.recv() == "x" * 5000
+        assert dead.read_frame().opcode == PING
+        assert dead.read_close() == (1011, b"no pong")
+        gateway.control("kick", id="echo-patched", code=4000, reason="go")
+        assert gateway.ended("echo-patched") == ("us", 4000, "go")
+    assert gateway.call("echo-patched", "ClearCache", {}) == {"error": "NotConnected"}
+    assert gateway.stop() == ""
+
+
 def test_a_close_reason_is_not_cut_inside_a_character() -> None:
     payload = framing.encode_close(1000, ("€" * 50).encode())
     assert len(payload) == 2 + 123 and payload[2:].decode() == "€" * 41
