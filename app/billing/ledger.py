@@ -7,6 +7,7 @@ movement happen once, whatever is repeated. A balance below zero is what the use
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.billing.models import BalanceAccount, LedgerEntry, LedgerEntryType
 from app.core import events
 from app.core.actions import open_action
-from app.core.models import HOUSE_PARTNER_ID, Action, ActionStatus, Admin, CurrencyRow
+from app.core.models import HOUSE_PARTNER_ID, ActionStatus, Admin, CurrencyRow
 from app.core.money import round_minor
 from app.crm.models import User
 
@@ -56,21 +57,9 @@ def credit(
     below zero, ``balance.settled`` is announced (user_id, currency).
     Raises LedgerConflict, InvalidLedgerAmount, UnknownCurrency.
     """
-    entry, before = _post(
-        session,
-        user_id=user_id,
-        signed_amount=_checked(session, amount, currency),
-        currency=currency,
-        type=type,
-        reference=reference,
-        now=now,
-        action_id=action_id,
-        session_id=session_id,
-        description=description,
-    )
-    if before is not None and before < 0 <= entry.balance_after:
-        events.announce(session, "balance.settled", partner_id=HOUSE_PARTNER_ID, user_id=user_id, currency=currency)
-    return entry
+    amount = _checked(session, amount, currency)
+    movement = _Movement(type, amount, reference, now, action_id, session_id, description)
+    return _book(session, _locked_account(session, user_id, currency), movement)
 
 
 def debit(
@@ -91,19 +80,9 @@ def debit(
     The same reference again returns the first entry and changes nothing.
     Raises LedgerConflict, InvalidLedgerAmount, UnknownCurrency.
     """
-    entry, _before = _post(
-        session,
-        user_id=user_id,
-        signed_amount=-_checked(session, amount, currency),
-        currency=currency,
-        type=type,
-        reference=reference,
-        now=now,
-        action_id=action_id,
-        session_id=session_id,
-        description=description,
-    )
-    return entry
+    amount = _checked(session, amount, currency)
+    movement = _Movement(type, -amount, reference, now, action_id, session_id, description)
+    return _book(session, _locked_account(session, user_id, currency), movement)
 
 
 def balance(session: Session, *, user_id: int, currency: str) -> Decimal:
@@ -134,18 +113,8 @@ def add_balance(
     Manual, "Add to User's Balance". Raises ReasonRequired, InvalidLedgerAmount, UnknownCurrency.
     """
     amount = _checked(session, amount, currency)
-    action = _open(session, ADD_BALANCE, user, f"{amount:f} {currency}", reason, actor, now)
-    return credit(
-        session,
-        user_id=user.id,
-        amount=amount,
-        currency=currency,
-        type=LedgerEntryType.OPERATOR_TOP_UP,
-        reference=f"action:{action.id}:top-up",
-        action_id=action.id,
-        description=action.reason,
-        now=now,
-    )
+    account = _locked_account(session, user.id, currency)
+    return _book_action(session, account, user, amount, reason, actor, now)
 
 
 def bring_balance_to(
@@ -165,42 +134,49 @@ def bring_balance_to(
     """
     if target:
         target = _checked(session, target, currency)
-    present = _locked_account(session, user.id, currency).balance
-    if target > present:
-        missing = target - present
-        return add_balance(session, user=user, amount=missing, currency=currency, reason=reason, actor=actor, now=now)
-    if target == present:
+    if balance(session, user_id=user.id, currency=currency) == target:
         return None
-    excess = _checked(session, present - target, currency)
-    action = _open(session, CORRECT_BALANCE, user, f"-{excess:f} {currency}", reason, actor, now)
-    return debit(
-        session,
-        user_id=user.id,
-        amount=excess,
-        currency=currency,
-        type=LedgerEntryType.CORRECTION,
-        reference=f"action:{action.id}:correction",
-        action_id=action.id,
-        description=action.reason,
-        now=now,
-    )
+    account = _locked_account(session, user.id, currency)
+    if account.balance == target:
+        return None  # somebody else has just brought it there
+    amount = _checked(session, abs(target - account.balance), currency)
+    signed_amount = amount if target > account.balance else -amount
+    return _book_action(session, account, user, signed_amount, reason, actor, now)
 
 
-def _open(
-    session: Session, name: str, user: User, info: str, reason: str, actor: Admin | None, now: datetime
-) -> Action:
-    return open_action(
+def _book_action(
+    session: Session,
+    account: BalanceAccount,
+    user: User,
+    signed_amount: Decimal,
+    reason: str,
+    actor: Admin | None,
+    now: datetime,
+) -> LedgerEntry:
+    """Credit or debit what an operator decided, as an action with its entry."""
+    adds = signed_amount > 0
+    action = open_action(
         session,
-        name=name,
+        name=ADD_BALANCE if adds else CORRECT_BALANCE,
         target_type=User.__tablename__,
         target_id=user.id,
         target_label=user.email,
         reason=reason,
         actor=actor,
         status=ActionStatus.FINISHED,
-        info=info,
+        info=f"{signed_amount:f} {account.currency}",
         now=now,
     )
+    movement = _Movement(
+        type=LedgerEntryType.OPERATOR_TOP_UP if adds else LedgerEntryType.CORRECTION,
+        signed_amount=signed_amount,
+        reference=f"action:{action.id}:{'top-up' if adds else 'correction'}",
+        now=now,
+        action_id=action.id,
+        session_id=None,
+        description=action.reason,
+    )
+    return _book(session, account, movement)
 
 
 def _checked(session: Session, amount: Decimal, currency: str) -> Decimal:
@@ -231,52 +207,71 @@ def _locked_account(session: Session, user_id: int, currency: str) -> BalanceAcc
     ).one()
 
 
-def _post(
-    session: Session,
-    *,
-    user_id: int,
-    signed_amount: Decimal,
-    currency: str,
-    type: LedgerEntryType,
-    reference: str,
-    now: datetime,
-    action_id: int | None,
-    session_id: int | None,
-    description: str | None,
-) -> tuple[LedgerEntry, Decimal | None]:
-    """Append the entry, move the balance; returns both as the entry and the balance before.
+@dataclass(frozen=True)
+class _Movement:
+    """What is to be booked; above 0 a credit, below 0 a debit."""
 
-    The balance before is None when the reference had been booked already.
-    """
-    account = _locked_account(session, user_id, currency)
+    type: LedgerEntryType
+    signed_amount: Decimal
+    reference: str
+    now: datetime
+    action_id: int | None
+    session_id: int | None
+    description: str | None
+
+    @property
+    def credit(self) -> Decimal:
+        return max(self.signed_amount, Decimal(0))
+
+    @property
+    def debit(self) -> Decimal:
+        return max(-self.signed_amount, Decimal(0))
+
+
+def _book(session: Session, account: BalanceAccount, movement: _Movement) -> LedgerEntry:
+    """Append the entry to the locked account and move its balance, unless the reference is booked already."""
     before = account.balance
-    added = max(signed_amount, Decimal(0))
-    taken = max(-signed_amount, Decimal(0))
+    after = before + movement.signed_amount
     entry = session.scalars(
         insert(LedgerEntry)
         .values(
             account_id=account.id,
-            at=now,
-            type=type,
-            reference=reference,
-            credit=added,
-            debit=taken,
-            balance_after=before + signed_amount,
-            session_id=session_id,
-            action_id=action_id,
-            description=description,
+            at=movement.now,
+            type=movement.type,
+            reference=movement.reference,
+            credit=movement.credit,
+            debit=movement.debit,
+            balance_after=after,
+            session_id=movement.session_id,
+            action_id=movement.action_id,
+            description=movement.description,
         )
         .on_conflict_do_nothing(index_elements=["reference"])
         .returning(LedgerEntry)
     ).one_or_none()
-    if entry is not None:
-        account.balance = before + signed_amount
-        session.flush()
-        return entry, before
-    first = session.scalars(select(LedgerEntry).where(LedgerEntry.reference == reference)).one()
-    if (first.account_id, first.type, first.credit, first.debit) != (account.id, type, added, taken):
-        raise LedgerConflict(
-            f"{reference!r} is already booked as {first.type.label}, credit {first.credit:f}, "
-            f"debit {first.debit:f}; it cannot also be {type.label}, credit {added:f}, debit {taken:f}"
+    if entry is None:
+        return _first(session, account, movement)
+    account.balance = after
+    session.flush()
+    if before < 0 <= after:
+        events.announce(
+            session,
+            "balance.settled",
+            partner_id=HOUSE_PARTNER_ID,
+            user_id=account.user_id,
+            currency=account.currency,
         )
-    return first, None
+    return entry
+
+
+def _first(session: Session, account: BalanceAccount, movement: _Movement) -> LedgerEntry:
+    """The entry that has the reference, if it is this very movement."""
+    first = session.scalars(select(LedgerEntry).where(LedgerEntry.reference == movement.reference)).one()
+    asked = (account.id, movement.type, movement.credit, movement.debit)
+    if (first.account_id, first.type, first.credit, first.debit) != asked:
+        raise LedgerConflict(
+            f"{movement.reference!r} is already booked as {first.type.label}, credit {first.credit:f}, "
+            f"debit {first.debit:f}; it cannot also be {movement.type.label}, credit {movement.credit:f}, "
+            f"debit {movement.debit:f}"
+        )
+    return first

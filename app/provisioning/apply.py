@@ -51,6 +51,7 @@ def provision(session: Session, *, text: str, secret_key: str, actor: Admin | No
     session.execute(sql_text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
     try:
         apply_system(work, source.document)
+        work.flush()
         apply_user_groups(work, source)
         apply_tariffs(work, source)
         apply_sites(work, source)
@@ -58,7 +59,7 @@ def provision(session: Session, *, text: str, secret_key: str, actor: Admin | No
     except IntegrityError as error:
         # what no check foresaw, such as a row somebody else has just made: the database refused it
         detail = str(error.orig).strip().splitlines()
-        raise ProvisioningError([*mistakes, f"the database refused it: {'; '.join(detail)}"]) from error
+        raise ProvisioningError(mistakes or [f"the database refused it: {'; '.join(detail)}"]) from error
     finally:
         # what was read of settings in here may yet be rolled back
         settings.forget()

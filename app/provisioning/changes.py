@@ -9,7 +9,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from sqlalchemy import Select
 from sqlalchemy.orm import Session
 
 from app.core.audit import record_change
@@ -55,18 +54,18 @@ class Work:
     actor: Admin | None
     now: datetime
     counts: dict[str, Counter[Outcome]] = field(default_factory=dict)
+    _made: list[tuple[Any, Mapping[str, Any]]] = field(default_factory=list)
 
     def count(self, kind: str, outcome: Outcome) -> None:
         """Note what became of one of this kind."""
         self.counts.setdefault(kind, Counter())[outcome] += 1
 
-    def find(self, path: str, what: str, query: Select[tuple[T]]) -> tuple[T | None, bool]:
-        """The row a natural key names; False beside it when there are several and none can be chosen."""
-        found = self.session.scalars(query.limit(2)).unique().all()
-        if len(found) > 1:
+    def only(self, path: str, what: str, stored: Sequence[T]) -> T | None:
+        """The one row a natural key names, if any; a mistake when there are several, and none is chosen."""
+        if len(stored) > 1:
             self.mistakes.add(path, f"there are several {what}; rename one on screen first")
-            return None, False
-        return (found[0] if found else None), True
+            return None
+        return stored[0] if stored else None
 
     def require(self, path: str, what: str, values: Mapping[str, Any], names: Sequence[str]) -> bool:
         """Whether a new thing has what it cannot be without; notes what it lacks."""
@@ -76,20 +75,25 @@ class Work:
         return not missing
 
     def create(self, row: Any, values: Mapping[str, Any]) -> None:
-        """Store a new row and audit it; flushes."""
+        """Store a new row at the next ``flush``, and audit it there."""
         self.session.add(row)
+        self._made.append((row, values))
+
+    def flush(self) -> None:
+        """Store what was created and changed: rows of one kind in one go, which is what makes it fast."""
         self.session.flush()
-        self.audit("create", row, {}, values)
+        made, self._made = self._made, []
+        for row, values in made:
+            self.audit("create", row, {}, values)
 
     def change(self, row: Any, values: Mapping[str, Any]) -> Outcome:
-        """Set what differs and audit it; flushes."""
+        """Set what differs and audit it."""
         before = {name: getattr(row, name) for name in values}
         differing = {name: value for name, value in values.items() if before[name] != value}
         for name, value in differing.items():
             setattr(row, name, value)
         if not differing:
             return Outcome.UNCHANGED
-        self.session.flush()
         self.audit("change", row, before, values)
         return Outcome.UPDATED
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 
 from app.assets.models import (
     ChargePoint,
@@ -43,44 +43,58 @@ _LOCATION_FIELDS = (
 
 
 def apply_sites(work: Work, source: Source) -> None:
-    """Create or update the file's locations and all that stands on them."""
-    codes = {
-        evse.id.upper()
-        for location in source.document.locations
-        for zone in location.zones
-        for station in zone.charge_points
-        for evse in station.evses
-        if evse.id is not None
-    }
-    sites = _Sites(work, source, codes)
-    for location in source.document.locations:
-        sites.apply_location(location)
+    """Create or update the file's locations and all that stands on them; tells of each station it changed."""
+    with work.session.no_autoflush:
+        sites = _Sites(work, source)
+        for location in source.document.locations:
+            sites.apply_location(location)
+        work.flush()
+    for charge_point in sites.changed:
+        events.announce(
+            work.session,
+            "charge_point.changed",
+            partner_id=charge_point.partner_id,
+            charge_point_id=charge_point.id,
+        )
 
 
 class _Sites:
-    def __init__(self, work: Work, source: Source, codes: set[str]) -> None:
+    """The file's locations, with all that is stored of them read beforehand: no query per station."""
+
+    def __init__(self, work: Work, source: Source) -> None:
         self.work = work
         self.session = work.session
         self.source = source
-        #: EVSE IDs the file gives, which must not be drawn for another EVSE
-        self.codes = codes
+        self.changed: list[ChargePoint] = []
+        entries = source.document.locations
+        stations = [station for loc in entries for zone in loc.zones for station in zone.charge_points]
+        given = [evse.id.upper() for station in stations for evse in station.evses if evse.id is not None]
+        self.locations = _locations(self.session, [entry.name["en"] for entry in entries])
+        self.stations = _stations(self.session, [station.id.lower() for station in stations])
+        self.holders = _holders(self.session, given)
+        groups = self.session.execute(select(TariffGroup.name, TariffGroup.id)).tuples()
+        self.groups: dict[str, int] = dict(groups.all())
+        partners = self.session.execute(select(Partner.name, Partner.id)).tuples()
+        self.partners: dict[str, int] = dict(partners.all())
+        #: EVSE IDs the file gives or that were drawn for it, which must not come up again
+        self.codes = set(given)
 
     def apply_location(self, entry: LocationEntry) -> None:
         """One location and its zones."""
-        name = entry.name["en"]
-        query = select(Location).where(Location.name["en"].astext == name)
-        location, certain = self.work.find(at(entry.path, "name"), f"locations “{name}”", query)
+        name, path = entry.name["en"], at(entry.path, "name")
+        stored = self.locations.setdefault(name, [])
+        location = self.work.only(path, f"locations “{name}”", stored)
         values = entry.given(*_LOCATION_FIELDS)
-        if not certain:
-            return
         for field in ("latitude", "longitude", "country"):
             if field in values and values[field] is None:
                 self.work.mistakes.add(at(entry.path, field), "a value is required")
-                return
+        if self.work.mistakes.within(path):
+            return
         if location is not None:
             self.work.count("locations", self.work.change(location, values))
         elif self.work.require(entry.path, "location", values, ("latitude", "longitude", "country")):
-            location = Location(**values)
+            location = Location(**values, zones=[])
+            stored.append(location)
             self.work.create(location, values)
             self.work.count("locations", Outcome.CREATED)
         for zone in entry.zones:
@@ -91,24 +105,41 @@ class _Sites:
         zone = None
         values = {"name": entry.name, **_without_none(entry.given("status"))}
         if location is not None:
-            query = select(ChargingZone).where(ChargingZone.location_id == location.id, ChargingZone.name == entry.name)
             path = at(entry.path, "name")
-            zone, certain = self.work.find(path, f"zones “{entry.name}” in this location", query)
+            stored = [zone for zone in location.zones if zone.name == entry.name]
+            zone = self.work.only(path, f"zones “{entry.name}” in this location", stored)
             if zone is not None:
                 self.work.count("charging zones", self.work.change(zone, values))
-            elif certain:
-                zone = ChargingZone(location=location, **values)
+            elif not self.work.mistakes.within(path):
+                zone = ChargingZone(**values)
+                location.zones.append(zone)
                 self.work.create(zone, {**values, "location": str(location)})
                 self.work.count("charging zones", Outcome.CREATED)
         for charge_point in entry.charge_points:
             self._apply_charge_point(charge_point, zone)
 
     def _apply_charge_point(self, entry: ChargePointEntry, zone: ChargingZone | None) -> None:
-        charge_point = self.session.scalars(
-            select(ChargePoint)
-            .where(func.lower(ChargePoint.identifier) == entry.id.lower())
-            .options(selectinload(ChargePoint.evses).selectinload(Evse.connectors))
-        ).one_or_none()
+        charge_point = self.stations.get(entry.id.lower())
+        values = self._charge_point_values(entry, charge_point)
+        if zone is not None:
+            values["zone"] = zone
+        outcome = Outcome.UNCHANGED
+        if charge_point is not None:
+            outcome = self._change_charge_point(charge_point, values)
+        elif zone is not None:
+            values = {"name": entry.id, "partner_id": HOUSE_PARTNER_ID, **values}
+            charge_point = ChargePoint(**values, evses=[])
+            self.stations[entry.id.lower()] = charge_point
+            self.work.create(charge_point, values)
+            outcome = Outcome.CREATED
+        evses = [self._apply_evse(evse, charge_point) for evse in entry.evses]
+        if charge_point is None:
+            return
+        self.work.count("charge points", outcome)
+        if any(each is not Outcome.UNCHANGED for each in (outcome, *evses)):
+            self.changed.append(charge_point)
+
+    def _charge_point_values(self, entry: ChargePointEntry, stored: ChargePoint | None) -> dict[str, Any]:
         values: dict[str, Any] = {
             "identifier": entry.id,
             **_without_none(entry.given("name", "protocol", "status", "plug_and_charge")),
@@ -116,35 +147,25 @@ class _Sites:
         if entry.access is not None:
             values["access_type"] = entry.access
         if "password" in entry.model_fields_set:
-            values["password_hash"] = self._password_hash(charge_point, entry.password)
+            values["password_hash"] = self._password_hash(stored, entry.password)
         if "owner" in entry.model_fields_set:
             values["partner_id"] = self._owner_id(entry)
-        if zone is not None:
-            values["zone_id"] = zone.id
-        if charge_point is not None:
-            outcome = self.work.change(charge_point, values)
-            if values.get("partner_id") is not None and outcome is Outcome.UPDATED:
-                self.session.expire(charge_point, ["evses"])  # the database took the EVSEs along
-        elif zone is not None:
-            charge_point = ChargePoint(**{"name": entry.id, **values})
-            self.work.create(charge_point, {"name": entry.id, **values})
-            outcome = Outcome.CREATED
-        else:
-            outcome = Outcome.UNCHANGED
-        evses = [self._apply_evse(evse, charge_point) for evse in entry.evses]
-        if charge_point is None:
-            return
-        self.work.count("charge points", outcome)
-        if outcome is not Outcome.UNCHANGED or any(each is not Outcome.UNCHANGED for each in evses):
-            events.announce(
-                self.session,
-                "charge_point.changed",
-                partner_id=charge_point.partner_id,
-                charge_point_id=charge_point.id,
-            )
+        return values
+
+    def _change_charge_point(self, charge_point: ChargePoint, values: dict[str, Any]) -> Outcome:
+        moves = values.get("partner_id", charge_point.partner_id) != charge_point.partner_id
+        outcome = self.work.change(charge_point, values)
+        if moves:
+            # the database takes EVSEs and connectors along to the new owner
+            self.work.flush()
+            for evse in charge_point.evses:
+                for connector in evse.connectors:
+                    self.session.expire(connector, ["partner_id"])
+                self.session.expire(evse, ["partner_id"])
+        return outcome
 
     def _password_hash(self, charge_point: ChargePoint | None, password: bytes | None) -> str | None:
-        """The stored form; the present one where it is that password already, since each hash has a new salt."""
+        """The stored form; the present one where it is that password already: each hash has a new salt."""
         if password is None:
             return None
         stored = charge_point.password_hash if charge_point is not None else None
@@ -155,10 +176,9 @@ class _Sites:
     def _owner_id(self, entry: ChargePointEntry) -> int:
         if entry.owner is None:
             return HOUSE_PARTNER_ID
-        found = self.session.scalar(select(Partner.id).where(Partner.name == entry.owner))
-        if found is None:
+        if entry.owner not in self.partners:
             self.work.mistakes.add(at(entry.path, "owner"), f'there is no partner "{entry.owner}"')
-        return found or HOUSE_PARTNER_ID
+        return self.partners.get(entry.owner, HOUSE_PARTNER_ID)
 
     def _apply_evse(self, entry: EvseEntry, charge_point: ChargePoint | None) -> Outcome:
         evse = None
@@ -176,53 +196,77 @@ class _Sites:
         elif not self.work.require(entry.path, "EVSE", values, ("type",)) or charge_point is None:
             return Outcome.UNCHANGED
         else:
-            values.setdefault("code", draw_evse_code(self.session, taken=self.codes))
-            evse = Evse(network_id=entry.network_id, **values)
+            if "code" not in values:
+                values["code"] = draw_evse_code(self.session, taken=self.codes)
+                self.codes.add(values["code"])
+            values["network_id"] = entry.network_id
+            evse = Evse(**values, connectors=[])
             charge_point.evses.append(evse)
-            self.work.create(evse, {"network_id": entry.network_id, **values})
+            self.work.create(evse, values)
             outcome = Outcome.CREATED
         if "connectors" in entry.model_fields_set:
-            changed = self._apply_connectors(entry.connectors, evse)
+            changed = self._apply_connectors(entry.connectors, evse, is_new=outcome is Outcome.CREATED)
             outcome = Outcome.UPDATED if changed and outcome is Outcome.UNCHANGED else outcome
         self.work.count("EVSEs", outcome)
         return outcome
 
     def _tariff_group_id(self, entry: EvseEntry) -> int | None:
         name = entry.tariff_group
-        if name is None:
-            return None
-        found = self.session.scalar(select(TariffGroup.id).where(TariffGroup.name == name))
-        if found is None and name not in self.source.tariff_group_names:
+        if name is not None and name not in self.groups and name not in self.source.tariff_group_names:
             self.work.mistakes.add(at(entry.path, "tariff_group"), f'there is no tariff group "{name}"')
-        return found
+        return None if name is None else self.groups.get(name)
 
     def _code_is_free(self, entry: EvseEntry, evse: Evse | None) -> bool:
         assert entry.id is not None
-        other = self.session.scalars(select(Evse).where(func.upper(Evse.code) == entry.id.upper())).one_or_none()
+        other = self.holders.get(entry.id.upper())
         if other is None or other is evse:
             return True
         holder = f"EVSE {other.network_id} of charge point {other.charge_point.identifier}"
         self.work.mistakes.add(at(entry.path, "id"), f'"{entry.id}" is the EVSE ID of {holder}')
         return False
 
-    def _apply_connectors(self, entries: list[ConnectorEntry], evse: Evse) -> bool:
+    def _apply_connectors(self, entries: list[ConnectorEntry], evse: Evse, *, is_new: bool) -> bool:
         """Make the EVSE's connectors these, in this order. True when something changed."""
         before = [_plug(connector) for connector in evse.connectors]
         for place, entry in enumerate(entries):
-            values: dict[str, Any] = {"type": entry.type, "format": entry.format or ConnectorFormat.SOCKET}
+            format = entry.format or ConnectorFormat.SOCKET
             if place < len(evse.connectors):
                 kept = evse.connectors[place]
-                kept.type, kept.format = values["type"], values["format"]
-                kept.status = entry.status or kept.status
+                kept.type, kept.format, kept.status = entry.type, format, entry.status or kept.status
             else:
-                evse.connectors.append(Connector(**values, status=entry.status or EvseStatus.ACTIVE))
+                status = entry.status or EvseStatus.ACTIVE
+                evse.connectors.append(Connector(type=entry.type, format=format, status=status))
         for connector in evse.connectors[len(entries) :]:
             evse.connectors.remove(connector)
-        self.session.flush()
         after = [_plug(connector) for connector in evse.connectors]
-        if before != after:
+        if before != after and not is_new:
             self.work.audit("change", evse, {"connectors": before}, {"connectors": after})
         return before != after
+
+
+def _locations(session: Session, names: list[str]) -> dict[str, list[Location]]:
+    """The stored locations of these English names, with their zones."""
+    english = Location.name["en"].astext
+    found: dict[str, list[Location]] = {}
+    for location in session.scalars(select(Location).where(english.in_(names)).options(selectinload(Location.zones))):
+        found.setdefault(location.name["en"], []).append(location)
+    return found
+
+
+def _stations(session: Session, identifiers: list[str]) -> dict[str, ChargePoint]:
+    """The stored charge points of these identifiers (lower case), with EVSEs and connectors."""
+    query = (
+        select(ChargePoint)
+        .where(func.lower(ChargePoint.identifier).in_(identifiers))
+        .options(selectinload(ChargePoint.zone), selectinload(ChargePoint.evses).selectinload(Evse.connectors))
+    )
+    return {charge_point.identifier.lower(): charge_point for charge_point in session.scalars(query)}
+
+
+def _holders(session: Session, codes: list[str]) -> dict[str, Evse]:
+    """The stored EVSEs of these EVSE IDs (upper case)."""
+    query = select(Evse).where(func.upper(Evse.code).in_(codes)).options(selectinload(Evse.charge_point))
+    return {evse.code.upper(): evse for evse in session.scalars(query)}
 
 
 def _plug(connector: Connector) -> str:

@@ -38,11 +38,10 @@ def apply_tariffs(work: Work, source: Source) -> None:
 
 
 def _apply_tariff(work: Work, entry: TariffEntry, source: Source) -> None:
-    query = select(Tariff).where(Tariff.name == entry.name, ~Tariff.is_base)
-    tariff, certain = work.find(at(entry.path, "name"), f"tariffs “{entry.name}”", query)
+    tariff = _named(work, at(entry.path, "name"), entry.name)
     wrong = work.mistakes.within(entry.path)
     values = _restrictions(work, entry.restrictions, source)
-    if wrong or not certain:
+    if wrong:
         return
     if tariff is None:
         tariff = Tariff(name=entry.name, type=entry.type, revision=1)
@@ -153,10 +152,15 @@ def _attached(work: Work, entry: TariffGroupEntry, source: Source) -> list[Tarif
     tariffs: list[Tariff] = []
     for index, name in enumerate(entry.tariffs):
         path = at(at(entry.path, "tariffs"), index)
-        query = select(Tariff).where(Tariff.name == name, ~Tariff.is_base)
-        tariff, certain = work.find(path, f"tariffs “{name}”", query)
+        tariff = _named(work, path, name)
         if tariff is not None and tariff not in tariffs:
             tariffs.append(tariff)
-        elif tariff is None and certain and name not in source.tariff_names:
+        elif tariff is None and name not in source.tariff_names:
             work.mistakes.add(path, f'there is no tariff "{name}"')
     return tariffs
+
+
+def _named(work: Work, path: str, name: str) -> Tariff | None:
+    """The tariff of that name, if any; base tariffs are their groups' own."""
+    stored = work.session.scalars(select(Tariff).where(Tariff.name == name, ~Tariff.is_base)).all()
+    return work.only(path, f"tariffs “{name}”", stored)

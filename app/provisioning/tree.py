@@ -29,7 +29,7 @@ def read_tree(text: str, mistakes: Mistakes) -> dict[str, Any]:
     Raises ProvisioningError when there is no reading on: bad syntax (with line and column), no mapping.
     """
     try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        node = _compose(text)
     except yaml.MarkedYAMLError as error:
         raise ProvisioningError([_syntax(error)]) from None
     except yaml.reader.ReaderError as error:
@@ -41,6 +41,14 @@ def read_tree(text: str, mistakes: Mistakes) -> dict[str, Any]:
         raise ProvisioningError(["the file is expected to be a mapping: currency, tariffs, locations, …"])
     tree: dict[str, Any] = _value(node, "", mistakes, 0)
     return tree
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """By libyaml where there is one, ten times faster; mistakes are told by the Python parser, in clearer words."""
+    try:
+        return yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
