@@ -106,7 +106,7 @@ def ours(station_ids: list[str], tags: list[str]) -> Iterator[Server]:
             "SYNC_ADMIN_PASSWORD": "bench-" + os.urandom(8).hex(),
         }
         log_path = Path(folder) / "server.log"
-        with log_path.open("w") as log:
+        with log_path.open("w") as log, _no_leftovers(data_dir):
             command = [sys.executable, str(ROOT / "wsgi.py")]
             with _process(command, env=env, stdout=log, stderr=log) as process:
                 try:
@@ -115,6 +115,17 @@ def ours(station_ids: list[str], tags: list[str]) -> Iterator[Server]:
                 except BenchFailed as failure:
                     raise BenchFailed(f"{failure}\n{log_path.read_text()[-2000:]}") from failure
                 yield Server("ours", f"ws://127.0.0.1:{port}/ocpp", process.pid, data_dir, env)
+
+
+@contextlib.contextmanager
+def _no_leftovers(data_dir: Path) -> Iterator[None]:
+    """End database servers that outlived a server that had to be killed; they all work below `data_dir`."""
+    try:
+        yield
+    finally:
+        for pid in working_below(data_dir):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
 
 
 def _provision(path: Path, env: dict[str, str], station_ids: list[str], tags: list[str]) -> None:
