@@ -61,7 +61,7 @@ def frame(text: str) -> bytes:
 
 
 def open_socket(port: int, station_id: str) -> socket.socket:
-    """A station's socket after the 101."""
+    """A station's socket after the 101. Nothing follows the head until the station speaks."""
     sock = socket.create_connection(("127.0.0.1", port))
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.sendall(
@@ -71,7 +71,7 @@ def open_socket(port: int, station_id: str) -> socket.socket:
     )
     head = b""
     while not head.endswith(b"\r\n\r\n"):
-        head += sock.recv(1)
+        head += sock.recv(4096)
     if b" 101 " not in head:
         raise RuntimeError(head.decode())
     return sock
@@ -129,15 +129,18 @@ def measure(name: str, command: list[str]) -> None:
     for label, template in (("Heartbeat", HEARTBEAT), ("MeterValues", meter_values())):
         rate, cpu = closed_loop(port, server.pid, template)
         say(f"{name}: {label} ({len(template)} bytes): {rate:,.0f}/s, {cpu:.1f} us CPU each")
-    warm = [open_socket(port, f"W{number}") for number in range(200)]
+    warm = [open_socket(port, f"W{number}") for number in range(200)]  # the first ones grow shared pools
     time.sleep(0.5)
     before = rss(server.pid)
     idle = []
+    started, cpu = time.perf_counter(), cpu_s(server.pid)
     for number in range(IDLE):
         sock = open_socket(port, f"I{number}")
         sock.sendall(frame(HEARTBEAT.format(id="1")))
         sock.recv(4096)
         idle.append(sock)
+    elapsed, used = time.perf_counter() - started, cpu_s(server.pid) - cpu
+    say(f"{name}: {IDLE / elapsed:,.0f} connections/s one by one, {used / IDLE * 1e6:.0f} us CPU each")
     time.sleep(0.5)
     say(f"{name}: {(rss(server.pid) - before) / IDLE / 1024:.1f} KB per idle connection")
     for sock in (*warm, *idle):

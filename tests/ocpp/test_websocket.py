@@ -489,6 +489,19 @@ def test_a_kicked_station_that_does_not_answer_is_cut_off(gateway: Gateway) -> N
         assert time.monotonic() - started > 0.3
 
 
+def test_a_kick_inside_a_frame_still_ends_with_a_handshake(gateway: Gateway) -> None:
+    with gateway.station("echo-inside") as station:
+        text = encode(TEXT, b"m" * 300)
+        station.write(text[:100])
+        time.sleep(0.1)
+        gateway.control("kick", id="echo-inside", code=4002, reason="now")
+        assert station.read_close() == (4002, b"now")
+        started = time.monotonic()
+        station.write(text[100:] + encode(CLOSE, close_payload(4002)))
+        station.assert_ended()
+        assert time.monotonic() - started < 0.3  # the close time-out of half a second was not needed
+
+
 def test_kick_frees_a_sender_that_waits_for_a_deaf_station() -> None:
     gateway = Gateway(limits={"send_timeout_s": 30.0, "close_timeout_s": 0.2})
     with gateway.station("echo-stuck") as station:
