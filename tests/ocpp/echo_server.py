@@ -213,7 +213,7 @@ def _send_many(station_id: str, count: int, size: int) -> list[str]:
 def _events() -> Iterable[bytes]:
     for number in range(3):
         yield f"data: {number}\n\n".encode()
-        gevent.sleep(0.05)
+        gevent.sleep(0.2)
 
 
 def _rss() -> int:
