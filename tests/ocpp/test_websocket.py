@@ -561,7 +561,7 @@ def test_a_half_open_socket_is_found_by_ping() -> None:
 
 
 def test_any_frame_counts_as_life() -> None:
-    gateway = Gateway(ping_interval_s=0.3, pong_timeout_s=0.3)
+    gateway = Gateway(ping_interval_s=0.8, pong_timeout_s=0.8)
     with gateway.station("echo-chatty") as station:
         for _ in range(12):
             station.send(TEXT, b"busy")
