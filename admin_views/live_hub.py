@@ -166,7 +166,7 @@ class Hub:
         self._browsers: dict[Browser, None] = {}
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
-        self._subscribed = threading.Event()
+        self._tried = threading.Event()
         self._closed = False
 
     @property
@@ -188,7 +188,7 @@ class Hub:
             if self._listener is None or not self._listener.is_alive():
                 self._listener = threading.Thread(target=self._listen, name="live", daemon=True)
                 self._listener.start()
-        self._subscribed.wait(timeout=2)
+        self._tried.wait(timeout=2)
 
     def remove(self, browser: Browser) -> None:
         """Forget a page."""
@@ -226,14 +226,14 @@ class Hub:
                 client = connect(self._redis_url, max_connections=2)
                 with client.pubsub(ignore_subscribe_messages=True) as subscription:
                     subscription.subscribe(events.CHANNEL)
-                    self._subscribed.set()
+                    self._tried.set()
                     if missed:
                         for browser in self._present():
                             browser.offer_all()
                     failures, missed = 0, False
                     self._follow(subscription)
             except (redis.exceptions.RedisError, OSError) as error:
-                self._subscribed.clear()
+                self._tried.set()
                 missed = True
                 log.warning("live.subscription_lost", error=str(error))
                 time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])

@@ -1,0 +1,1 @@
+"""Read models of the dashboard: what the operator sees first, derived from everything below it."""
