@@ -1,10 +1,16 @@
-"""Pages of the menu section."""
+"""CRM: drivers, their groups and their RFID tags."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from admin_views.crm.rfid_tags import RfidTagView
+from admin_views.crm.user_groups import UserGroupView
+from admin_views.crm.users import UserView
+from app.core.db import db
+from app.crm.models import RfidTag, User, UserGroup
+
 
 def views() -> list[Any]:
     """The section's pages in the order of the menu."""
-    return []
+    return [UserView(User, db), UserGroupView(UserGroup, db), RfidTagView(RfidTag, db)]

@@ -16,6 +16,8 @@ from app.crm.queries import find_tag
 
 CHANGE_USER_STATUS = "Change User Status"
 CHANGE_TAG_STATUS = "Change RFID Tag Status"
+ADD_TO_GROUP = "Add to User Group"
+REMOVE_FROM_GROUP = "Remove from User Group"
 
 #: what a card, a key fob or an app sends: visible characters, without spaces (OCPP, idTag and idToken)
 _TAG_ID = re.compile(r"[!-~]{1,36}")
@@ -56,18 +58,8 @@ def change_user_status(
     before = user.status
     if before is status:
         raise UserStatusUnchanged(f"{user.email} is {status.label.lower()} already.")
-    action = open_action(
-        session,
-        name=CHANGE_USER_STATUS,
-        target_type=User.__tablename__,
-        target_id=user.id,
-        target_label=user.email,
-        reason=reason,
-        actor=actor,
-        status=ActionStatus.FINISHED,
-        info=f"from {before.label} to {status.label}",
-        now=now,
-    )
+    info = f"from {before.label} to {status.label}"
+    action = _log(session, CHANGE_USER_STATUS, user, user.email, info, reason, actor, now)
     user.status = status
     _audit(session, actor, "change", user, {"status": before}, {"status": status})
     session.flush()
@@ -84,25 +76,41 @@ def require_no_history(session: Session, *, user: User) -> None:
         )
 
 
-def add_to_group(session: Session, *, user: User, group: UserGroup, actor: Admin | None) -> None:
-    """Put a user into a group, audited; flushes. Raises GroupMembershipUnchanged."""
+def add_to_group(
+    session: Session, *, user: User, group: UserGroup, reason: str, actor: Admin | None, now: datetime
+) -> Action:
+    """Put a user into a group; flushes. Raises GroupMembershipUnchanged, ReasonRequired."""
     if group in user.groups:
         raise GroupMembershipUnchanged(f"{user.email} is in {group.name} already.")
-    _set_groups(session, user, [*user.groups, group], actor)
+    return _set_groups(session, ADD_TO_GROUP, user, group, [*user.groups, group], reason, actor, now)
 
 
-def remove_from_group(session: Session, *, user: User, group: UserGroup, actor: Admin | None) -> None:
-    """Take a user out of a group, audited; flushes. Raises GroupMembershipUnchanged."""
+def remove_from_group(
+    session: Session, *, user: User, group: UserGroup, reason: str, actor: Admin | None, now: datetime
+) -> Action:
+    """Take a user out of a group; flushes. Raises GroupMembershipUnchanged, ReasonRequired."""
     if group not in user.groups:
         raise GroupMembershipUnchanged(f"{user.email} is not in {group.name}.")
-    _set_groups(session, user, [other for other in user.groups if other is not group], actor)
+    kept = [other for other in user.groups if other is not group]
+    return _set_groups(session, REMOVE_FROM_GROUP, user, group, kept, reason, actor, now)
 
 
-def _set_groups(session: Session, user: User, groups: list[UserGroup], actor: Admin | None) -> None:
-    before = [group.name for group in user.groups]
+def _set_groups(
+    session: Session,
+    name: str,
+    user: User,
+    group: UserGroup,
+    groups: list[UserGroup],
+    reason: str,
+    actor: Admin | None,
+    now: datetime,
+) -> Action:
+    action = _log(session, name, user, user.email, group.name, reason, actor, now)
+    before = [other.name for other in user.groups]
     user.groups = groups
-    _audit(session, actor, "change", user, {"groups": before}, {"groups": [group.name for group in groups]})
+    _audit(session, actor, "change", user, {"groups": before}, {"groups": [other.name for other in groups]})
     session.flush()
+    return action
 
 
 def checked_tag_id(session: Session, *, tag_id: str, tag: RfidTag | None = None) -> str:
@@ -124,23 +132,14 @@ def change_tag_status(
 ) -> Action:
     """Disable a tag, which then starts no session, or make it active again; flushes.
 
-    The action is logged with the user it belongs to. Raises TagStatusUnchanged, ReasonRequired.
+    The log names the user it belongs to. Raises TagStatusUnchanged, ReasonRequired.
     """
     before = tag.status
     if before is status:
         raise TagStatusUnchanged(f"{tag.tag_id} is {status.label.lower()} already.")
-    action = open_action(
-        session,
-        name=CHANGE_TAG_STATUS,
-        target_type=RfidTag.__tablename__,
-        target_id=tag.id,
-        target_label=f"{tag.tag_id} ({tag.user.email})",
-        reason=reason,
-        actor=actor,
-        status=ActionStatus.FINISHED,
-        info=f"from {before.label} to {status.label}",
-        now=now,
-    )
+    info = f"from {before.label} to {status.label}"
+    label = f"{tag.tag_id} ({tag.user.email})"
+    action = _log(session, CHANGE_TAG_STATUS, tag, label, info, reason, actor, now)
     tag.status = status
     _audit(session, actor, "change", tag, {"status": before}, {"status": status})
     session.flush()
@@ -164,4 +163,28 @@ def _audit(
         label=str(row),
         before=before,
         after=after,
+    )
+
+
+def _log(
+    session: Session,
+    name: str,
+    row: User | RfidTag,
+    label: str,
+    info: str,
+    reason: str,
+    actor: Admin | None,
+    now: datetime,
+) -> Action:
+    return open_action(
+        session,
+        name=name,
+        target_type=row.__tablename__,
+        target_id=row.id,
+        target_label=label,
+        reason=reason,
+        actor=actor,
+        status=ActionStatus.FINISHED,
+        info=info,
+        now=now,
     )

@@ -1,0 +1,190 @@
+"""CRM > Users. Manual, "Users", "User Profile", "User's Details"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from flask import request
+from flask_admin import expose
+from markupsafe import Markup
+from sqlalchemy.orm import selectinload
+from wtforms import validators
+
+from admin_views import formats
+from admin_views.base import BaseView, ChoiceField, Facts, Related
+from admin_views.crm import figures
+from admin_views.crm.actions import USER_ACTIONS
+from admin_views.crm.filters import BalanceAtLeast, BalanceAtMost
+from admin_views.widgets.cells import follow
+from admin_views.widgets.export import BATCH_ROWS
+from app.core.i18n import LANGUAGES
+from app.core.models import Action
+from app.core.sign_in import InvalidEmail, checked_email
+from app.crm import verbs
+from app.crm.models import User
+
+BALANCE = "balance"
+
+
+def balance_words(amounts: tuple[tuple[str, Any], ...]) -> Markup:
+    """Balances as '€52.65', in red where the user owes."""
+    parts = [
+        Markup('<span class="{}">{}</span>').format("text-danger" if amount < 0 else "", formats.money(amount, code))
+        for code, amount in amounts
+    ]
+    return Markup(", ").join(parts)
+
+
+def email_address(form: Any, field: Any) -> None:
+    """A validator."""
+    try:
+        checked_email(field.data or "")
+    except InvalidEmail:
+        raise validators.ValidationError("This is not an e-mail address.") from None
+
+
+def _balance(view: Any, context: Any, user: User, name: str) -> Markup:
+    own = getattr(user, "balances", None)
+    return balance_words(own or figures.balances(view.db_session, user_ids=[user.id])[user.id])
+
+
+def _actions_on(query: Any, user: User) -> Any:
+    return query.filter(Action.target_type == User.__tablename__, Action.target_id == user.id)
+
+
+class UserView(BaseView):
+    """Drivers: who they are, what they have, what they did."""
+
+    resource, singular, plural = "crm.user", "User", "Users"
+    section, icon = "CRM", "users"
+    description = "Drivers register in the app; here they are seen, helped, and if need be disabled."
+    empty_hint = "Drivers register in the EV driver’s app; you can also create them here."
+
+    column_list = ("status", "email", "full_name", "phone", "groups", BALANCE, "created_at")
+    column_labels = {
+        "full_name": "Name",
+        "created_at": "Registration date",
+        "groups": "Groups",
+        "groups.name": "Group",
+        "rfid_tags.tag_id": "RFID Tag",
+        "locale": "Language",
+        "id": "ID",
+    }
+    column_pills = ("status",)
+    link_column = "email"
+    column_formatters = {
+        BALANCE: _balance,
+        "locale": lambda view, context, user, name: LANGUAGES.get(user.locale, user.locale),
+    }
+    column_searchable_list = ("email", "first_name", "last_name", "phone", "rfid_tags.tag_id")
+    search_hint = "Search e-mail, name, phone, RFID tag"
+    column_sortable_list = ("status", "email", "phone", "created_at")
+    column_default_sort = ("created_at", True)
+    column_filters = (
+        "status", "email", "first_name", "last_name", "phone", "groups.name", "rfid_tags.tag_id",
+        BalanceAtLeast(User.id, "Balance"), BalanceAtMost(User.id, "Balance"), "created_at",
+    )  # fmt: skip
+    column_export_list = (
+        "id", "status", "email", "first_name", "last_name", "phone",
+        ("groups", lambda user: ", ".join(group.name for group in user.groups)),
+        BALANCE, "currency", "locale", ("registered_at", "created_at"),
+    )  # fmt: skip
+
+    form_columns = ("email", "first_name", "last_name", "phone", "locale", "groups")
+    form_lookups = {"groups": ("name",)}
+    form_overrides = {"locale": ChoiceField}
+    form_args = {
+        "email": {
+            "validators": [validators.InputRequired(), email_address],
+            "render_kw": {"type": "email", "autocomplete": "off"},
+            "description": "With which the user signs in to the EV driver’s app.",
+        },
+        "phone": {
+            "validators": [
+                validators.Optional(),
+                validators.Regexp(r"^[+0-9][0-9 ()/.\-]{2,38}$", message="Write it like +359 87 8870133."),
+            ],
+        },
+        "locale": {"choices": list(LANGUAGES.items()), "description": "In which texts are sent to the user."},
+        "groups": {"label": "Groups", "description": "Tariffs can be restricted to user groups."},
+    }
+    constraint_messages = {"uq_user_account_email_lower": ("email", "Another user has this e-mail address.")}
+    refusals = (verbs.UserHasHistory,)
+
+    details_template = "crm/user.html"
+    details_tabs = (
+        Facts("General", ("id", "status", "email", "first_name", "last_name", "phone", "groups", "locale")),
+        Facts("RFID Tags", template="crm/_user_tags.html"),
+        Facts("Balance", template="crm/_user_balance.html"),
+    )
+    details_load_options = (selectinload(User.rfid_tags), selectinload(User.groups))
+    status_template = "crm/_user_status.html"
+    related = (
+        Related("Charging Sessions", "charging_session", "user_id"),
+        Related("Transactions", "transaction", "user_id"),
+        Related("Authorizations", "authorization", "user_id"),
+        Related("Actions", "action", _actions_on, columns=("id", "name", "info", "reason", "status", "created_at")),
+    )
+    actions = USER_ACTIONS
+
+    def get_sortable_columns(self) -> dict[Any, Any]:
+        """With the two columns that are no attribute of the table."""
+        return {**super().get_sortable_columns(), "full_name": User.last_name, BALANCE: figures.balance_sql()}
+
+    def list_page(self) -> Any:
+        """With the balances of the users on the page."""
+        page = super().list_page()
+        found = figures.balances(self.db_session, user_ids=[user.id for user in page.rows])
+        for user in page.rows:
+            user.balances = found[user.id]
+        return page
+
+    def export_rows(self, query: Any) -> Iterator[list[Any]]:
+        """With the balance as a column of the same query, so that the whole list can be streamed."""
+        currency = figures.rates.base_currency(self.db_session).code
+        sources = [source for _, source in self.export_columns()]
+        options = self.row_options(["groups"])
+        balance = figures.balance_sql().label(BALANCE)
+        for user, amount in query.options(*options).add_columns(balance).yield_per(BATCH_ROWS):
+            own = {BALANCE: amount, "currency": currency}
+            yield [self._exported(user, source, own) for source in sources]
+
+    @staticmethod
+    def _exported(user: User, source: Any, own: dict[str, Any]) -> Any:
+        if not isinstance(source, str):
+            return source(user)
+        return own[source] if source in own else follow(user, source)
+
+    def details_context(self, obj: Any) -> dict[str, Any]:
+        """The user's figures, for the cards."""
+        return {
+            **super().details_context(obj),
+            "figures": figures.user_figures(self.db_session, user=obj),
+            "balance_words": balance_words,
+        }
+
+    @expose("/balance/")
+    def balance_view(self) -> Any:
+        """The balance history, in pages."""
+        user = self.get_one(request.args.get("id"))
+        page = max(0, min(request.args.get("page", 0, type=int), 1_000_000))
+        entries, count = figures.ledger_page(self.db_session, user_id=user.id, page=page)
+        return self.render(
+            "crm/_ledger.html",
+            model=user,
+            entries=entries,
+            number=page,
+            count=count,
+            first=page * figures.LEDGER_ROWS + 1,
+            more=(page + 1) * figures.LEDGER_ROWS < count,
+        )
+
+    def on_model_change(self, form: Any, model: Any, is_created: bool) -> None:
+        """Without spaces around; a name that is not told is empty, not missing."""
+        model.email = model.email.strip()
+        model.first_name, model.last_name = (model.first_name or "").strip(), (model.last_name or "").strip()
+
+    def on_model_delete(self, model: Any) -> None:
+        """Refuse while anything is on record."""
+        verbs.require_no_history(self.db_session, user=model)
