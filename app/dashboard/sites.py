@@ -70,12 +70,15 @@ def site_status_of_evse() -> ColumnElement[int]:
     The ladder of ``app.charging.status.evse_shown_status`` in SQL, so that ten thousand pins are one query.
     """
     return case(
-        (ChargePoint.status.in_((SystemStatus.DISABLED, SystemStatus.DEMO)), SiteStatus.NOT_IN_SERVICE.value),
-        (Evse.status == EvseStatus.DISABLED, SiteStatus.NOT_IN_SERVICE.value),
+        (
+            or_(ChargePoint.status == SystemStatus.DISABLED, Evse.status == EvseStatus.DISABLED),
+            SiteStatus.NOT_IN_SERVICE.value,
+        ),
         (
             or_(ChargePoint.status == SystemStatus.OUT_OF_ORDER, Evse.status == EvseStatus.OUT_OF_ORDER),
             SiteStatus.DISTURBED.value,
         ),
+        (ChargePoint.status == SystemStatus.DEMO, SiteStatus.NOT_IN_SERVICE.value),
         (ChargePointState.connection == ConnectionStatus.NEVER_CONNECTED, SiteStatus.NOT_IN_SERVICE.value),
         (ChargePointState.connection == ConnectionStatus.TEMPORARILY_UNAVAILABLE, SiteStatus.DISTURBED.value),
         (ChargePointState.connection == ConnectionStatus.LONG_TERM_UNAVAILABLE, SiteStatus.FAULTY.value),

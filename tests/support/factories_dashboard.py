@@ -14,11 +14,9 @@ from sqlalchemy.orm import Session
 
 from app.assets.models import (
     ChargePoint,
-    ChargePointState,
     ChargingZone,
     ConnectionStatus,
     Evse,
-    EvseState,
     EvseType,
     Location,
     ReportedStatus,
@@ -114,23 +112,19 @@ def make_station(
         name=fields.pop("name", f"Station {number}"),
         **fields,
     )
-    station.state = ChargePointState(
-        partner_id=partner_id,
-        connection=connection,
-        connected=connection is ConnectionStatus.AVAILABLE,
-        connection_changed_at=utcnow() - timedelta(hours=3),
-    )
     for network_id in range(1, evses + 1):
-        evse = Evse(
-            partner_id=partner_id,
-            network_id=network_id,
-            code=f"BG*SYN*E{number:04d}*{network_id}",
-            type=type,
-            max_power_w=max_power_w,
+        code = f"BG*SYN*E{number:04d}*{network_id}"
+        station.evses.append(
+            Evse(partner_id=partner_id, network_id=network_id, code=code, type=type, max_power_w=max_power_w)
         )
-        evse.state = EvseState(partner_id=partner_id, status=reported, status_at=utcnow() - timedelta(hours=1))
-        station.evses.append(evse)
     session.add(station)
+    session.flush()
+    # the database makes the rows of what is reported
+    station.state.connection = connection
+    station.state.connected = connection is ConnectionStatus.AVAILABLE
+    station.state.connection_changed_at = utcnow() - timedelta(hours=3)
+    for evse in station.evses:
+        evse.state.status, evse.state.status_at = reported, utcnow() - timedelta(hours=1)
     session.flush()
     return station
 
