@@ -1,10 +1,23 @@
-"""Pages of the menu section."""
+"""CONFIGURATION: who works here, what they may do, and how the system is set."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from admin_views.configuration.admins import AdminAccountView
+from admin_views.configuration.rates import CurrencyView, VatView
+from admin_views.configuration.roles import RoleView
+from admin_views.configuration.settings import SettingsView
+from app.core.db import db
+from app.core.models import Admin, CurrencyRow, Role, VatRate
+
 
 def views() -> list[Any]:
     """The section's pages in the order of the menu."""
-    return []
+    return [
+        AdminAccountView(Admin, db, endpoint="admin_account"),
+        RoleView(Role, db),
+        SettingsView("Settings", endpoint="settings", url="/configuration/settings"),
+        VatView(VatRate, db),
+        CurrencyView(CurrencyRow, db),
+    ]

@@ -1,0 +1,226 @@
+"""CONFIGURATION > Roles: which role may do what. Manual, "Admin Accounts"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from flask import flash, redirect, render_template, request
+from flask_admin import expose
+from flask_admin.form import BaseForm
+from flask_login import current_user
+from markupsafe import Markup
+from sqlalchemy import func, select
+from wtforms import SelectMultipleField, StringField, validators
+
+from admin_views import formats
+from admin_views.base import BaseView, Facts, Related
+from admin_views.configuration.admins import SECTION
+from admin_views.widgets.access import VERBS
+from app.core import roles
+from app.core.admins import AdminProtected
+from app.core.models import Admin
+from app.core.permissions import Permission
+
+#: the sections as the menu calls them
+SECTIONS = {
+    "dashboard": "Dashboard",
+    "assets": "Assets",
+    "tariffs": "Tariffs & Vouchers",
+    "activity": "Activity",
+    "payments": "Payments",
+    "crm": "CRM",
+    "configuration": "Configuration",
+}
+#: pages whose resource is called otherwise than the page
+RESOURCES = {
+    "home": "Dashboard",
+    "admin": "Admin Accounts",
+    "action": "Actions log",
+    "vat": "VAT",
+    "currency": "Currencies",
+    "rfid_tag": "RFID Tags",
+}
+OTHER_VERBS = {
+    "command": "Send commands to stations",
+    "stop": "Stop sessions",
+    "change_status": "Change status",
+    "add_balance": "Add balance",
+}
+
+
+@dataclass(frozen=True)
+class ResourceRow:
+    """One line of the table: a page, its five usual verbs (None where there is no such permission) and its own."""
+
+    label: str
+    usual: tuple[Permission | None, ...]
+    other: tuple[tuple[Permission, str], ...]
+
+
+def permission_table() -> list[tuple[str, list[ResourceRow]]]:
+    """Section by section, resource × verb."""
+    by_resource: dict[str, dict[str, dict[str, Permission]]] = {}
+    for permission in Permission:
+        section, resource, verb = permission.value.split(".")
+        by_resource.setdefault(section, {}).setdefault(resource, {})[verb] = permission
+    return [
+        (
+            SECTIONS.get(section, formats.words(section)),
+            [
+                ResourceRow(
+                    RESOURCES.get(resource) or f"{formats.words(resource)}s",
+                    tuple(verbs.get(verb) for verb in VERBS),
+                    tuple(
+                        (permission, OTHER_VERBS.get(verb) or formats.sentence(verb))
+                        for verb, permission in verbs.items()
+                        if verb not in VERBS
+                    ),
+                )
+                for resource, verbs in resources.items()
+            ],
+        )
+        for section, resources in by_resource.items()
+    ]
+
+
+def draw_table(chosen: Iterable[Permission], *, field: Any = None, allowed: Iterable[Permission] = ()) -> Markup:
+    """The table, with boxes to tick when a field is given; one may only tick what one has oneself."""
+    html = render_template(
+        "configuration/_permissions.html",
+        sections=permission_table(),
+        verbs=VERBS,
+        chosen=frozenset(chosen),
+        field=field,
+        allowed=frozenset(allowed),
+    )
+    return Markup(html)  # noqa: S704 (Jinja has escaped it)
+
+
+class PermissionsField(SelectMultipleField):
+    """A set of permissions, ticked in a table."""
+
+    def __init__(self, label: str | None = None, validators: Any = None, **options: Any) -> None:
+        options.setdefault("choices", [(permission.value, permission.value) for permission in Permission])
+        super().__init__(label, validators, **options)
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What is ticked."""
+        return frozenset(Permission(value) for value in self.data or ())
+
+    @staticmethod
+    def widget(field: PermissionsField, **attributes: Any) -> Markup:
+        """The table."""
+        own = current_user.permissions
+        return draw_table(field.permissions, field=field, allowed=own | field.permissions)
+
+
+class RoleForm(BaseForm):
+    """A name and what it stands for."""
+
+    name = StringField("Name", [validators.InputRequired(), validators.Length(max=120)])
+    permission_names = PermissionsField("Permissions")
+
+    def validate_permission_names(self, field: Any) -> None:
+        """A role without permissions lets nobody do anything."""
+        if not field.data:
+            raise validators.ValidationError("Tick at least one permission.")
+
+
+class RoleView(BaseView):
+    """Sets of permissions under a name."""
+
+    resource, singular, plural = "configuration.role", "Role", "Roles"
+    section, icon = SECTION, "shield-lock"
+    description = "Built-in roles come with the product and cannot be changed; make further ones of your own."
+
+    column_list = ("name", "built_in", "permission_count", "admin_count")
+    column_labels = {"built_in": "Built-in", "permission_count": "Permissions", "admin_count": "Admin Accounts"}
+    column_formatters = {
+        "permission_count": lambda view, context, role, name: f"{len(role.permissions)} of {len(Permission)}",
+        "admin_count": lambda view, context, role, name: f"{getattr(role, 'admin_count', 0):,}",
+    }
+    column_searchable_list = ("name",)
+    column_sortable_list = ("name", "built_in")
+    column_default_sort = ("built_in", True)
+    column_filters = ("name", "built_in")
+    column_export_list = ("id", "name", "built_in", ("permissions", lambda role: ", ".join(role.permission_names)))
+
+    form = RoleForm
+    create_template = edit_template = "configuration/role_form.html"
+    details_template = "configuration/role.html"
+    details_tabs = (Facts("Permissions", template="configuration/_role_permissions.html"),)
+    related = (Related("Admin Accounts", "admin_account", "role_id"),)
+
+    def list_page(self) -> Any:
+        """With the number of admins of each role."""
+        page = super().list_page()
+        column = Admin.role_id
+        query = select(column, func.count()).where(column.in_([role.id for role in page.rows])).group_by(column)
+        counts = {row[0]: row[1] for row in self.db_session.execute(query)}
+        for role in page.rows:
+            role.admin_count = counts.get(role.id, 0)
+        return page
+
+    def details_context(self, obj: Any) -> dict[str, Any]:
+        """With the table."""
+        return {**super().details_context(obj), "table": draw_table(obj.permissions)}
+
+    @expose("/edit/", methods=("GET", "POST"))
+    def edit_view(self) -> Any:
+        """The form; for a built-in role, the reason why there is none."""
+        self.require("edit")
+        role = self.get_one(request.args.get("id"))
+        if role.built_in:
+            flash(f"{role.name} is a built-in role and cannot be changed. Make a role of your own.", "warning")
+            return redirect(self.get_url(f"{self.endpoint}.details_view", id=role.id))
+        return super().edit_view()
+
+    def create_model(self, form: Any) -> Any:
+        """Make the role."""
+        return self._try(
+            form,
+            lambda actor: roles.create_role(
+                self.db_session, name=form.name.data, permissions=form.permission_names.permissions, actor=actor
+            ),
+        )
+
+    def update_model(self, form: Any, model: Any) -> bool:
+        """Change the role."""
+
+        def change(actor: Admin) -> bool:
+            roles.change_role(
+                self.db_session,
+                role=model,
+                name=form.name.data,
+                permissions=form.permission_names.permissions,
+                actor=actor,
+            )
+            return True
+
+        return bool(self._try(form, change))
+
+    def _try(self, form: Any, change: Any) -> Any:
+        try:
+            result = change(current_user._get_current_object())
+            self.db_session.commit()
+            return result
+        except roles.RoleNameInvalid as error:
+            form.name.errors = [str(error)]
+        except AdminProtected as error:
+            form.permission_names.errors = [str(error)]
+        self.db_session.rollback()
+        return None
+
+    def delete_model(self, model: Any) -> bool:
+        """Delete the role, unless admins have it."""
+        try:
+            roles.delete_role(self.db_session, role=model, actor=current_user._get_current_object())
+            self.db_session.commit()
+        except AdminProtected as refusal:
+            self.db_session.rollback()
+            flash(str(refusal), "danger")
+            return False
+        return True
