@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
 import redis
 import structlog
 from sqlalchemy import event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 log = structlog.get_logger(__name__)
 
@@ -24,6 +25,15 @@ _PENDING = "sync_pending_events"
 
 _client: redis.Redis | None = None
 _listeners: dict[str, Callable[[dict[str, Any]], None]] = {}
+_in_background = False
+
+
+@dataclass
+class _Announced:
+    """An event that waits for its commit, and the savepoint it was announced in."""
+
+    item: dict[str, Any]
+    savepoint: SessionTransaction | None
 
 
 def init(client: redis.Redis) -> None:
@@ -32,25 +42,44 @@ def init(client: redis.Redis) -> None:
     _client = client
 
 
+def publish_in_background() -> None:
+    """From now on commits of this process do not wait for Redis: a station's answer must not hang on the news."""
+    global _in_background
+    _in_background = True
+
+
 def replace_listener(name: str, function: Callable[[dict[str, Any]], None]) -> None:
     """Call ``function(event)`` in this process after each commit that announced ``name``; one function per name."""
     _listeners[name] = function
 
 
 def announce(session: Session, name: str, *, partner_id: int, **ids: Any) -> None:
-    """Tell of something once the session commits; a rollback forgets it.
+    """Tell of something once the session commits; a rollback, also of a savepoint around it, forgets it.
 
     ``name`` is ``thing.verb`` ("session.finished"); ``ids`` are numbers and short words.
     """
-    session.info.setdefault(_PENDING, []).append({"name": name, "partner_id": partner_id, **ids})
+    item = {"name": name, "partner_id": partner_id, **ids}
+    session.info.setdefault(_PENDING, []).append(_Announced(item, session.get_nested_transaction()))
 
 
 def publish(events: list[dict[str, Any]]) -> None:
-    """Tell of things already committed. Redis being away costs the news, never the work."""
+    """Tell of things already committed. A listener's failure or Redis being away costs the news, never the work."""
+    _call_listeners(events)
+    _tell_redis(events)
+
+
+def _call_listeners(events: list[dict[str, Any]]) -> None:
     for item in events:
         function = _listeners.get(item["name"])
-        if function is not None:
+        if function is None:
+            continue
+        try:
             function(item)
+        except Exception:  # what was committed is done: whoever committed must not be told that it failed
+            log.exception("events.listener_failed", name=item["name"])
+
+
+def _tell_redis(events: list[dict[str, Any]]) -> None:
     if _client is None or not events:
         return
     try:
@@ -70,9 +99,9 @@ COALESCE_S = 0.1
 
 
 def publish_soon(item: dict[str, Any]) -> None:
-    """Tell of something already committed, within a tenth of a second; equal news in between is told once.
+    """Tell screens of something already committed, within a tenth of a second; equal news in between is told once.
 
-    For the gateway, where thousands of readings a second would be thousands of calls to Redis.
+    For the gateway, where thousands of readings a second would be thousands of calls to Redis. No listener is called.
     """
     global _soon_thread
     with _soon_lock:
@@ -91,16 +120,35 @@ def _flush_soon() -> None:
         with _soon_lock:
             items = list(_soon.values())
             _soon.clear()
-        publish(items)
+        _tell_redis(items)
 
 
 @event.listens_for(Session, "after_commit")
 def _after_commit(session: Session) -> None:
-    pending = session.info.pop(_PENDING, None)
-    if pending:
-        publish(pending)
+    pending: list[_Announced] = session.info.get(_PENDING, [])
+    if not pending:
+        return
+    savepoint = session.get_nested_transaction()
+    if savepoint is not None:  # nothing is on disk yet: its news becomes that of the transaction around it
+        around = savepoint.parent if savepoint.parent is not None and savepoint.parent.nested else None
+        for announced in pending:
+            if announced.savepoint is savepoint:
+                announced.savepoint = around
+        return
+    del session.info[_PENDING]
+    items = [announced.item for announced in pending]
+    if not _in_background:
+        publish(items)
+        return
+    _call_listeners(items)
+    for item in items:
+        publish_soon(item)
 
 
 @event.listens_for(Session, "after_rollback")
 def _after_rollback(session: Session) -> None:
-    session.info.pop(_PENDING, None)
+    savepoint = session.get_nested_transaction()
+    if savepoint is None:
+        session.info.pop(_PENDING, None)
+    elif _PENDING in session.info:
+        session.info[_PENDING] = [one for one in session.info[_PENDING] if one.savepoint is not savepoint]
