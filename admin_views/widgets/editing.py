@@ -286,7 +286,7 @@ class EditMixin:
 
     def render_form(self, form: Any, obj: Any, **context: Any) -> str:
         """The page of a form; ``obj`` is None for a new record."""
-        rules = self._edit_form_rules if obj is not None else self._create_form_rules
+        rules = self._form_edit_rules if obj is not None else self._form_create_rules
         return str(
             self.render(
                 self.edit_template if obj is not None else self.create_template,

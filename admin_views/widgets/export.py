@@ -57,11 +57,20 @@ class ExportMixin:
         return []
 
     def export_rows(self, query: Any) -> Iterator[list[Any]]:
-        """The values of each row, a batch in memory at a time."""
+        """The values of each row, a batch in memory at a time.
+
+        The query's session ended with the view, before the first row is sent; it begins anew here and has to be
+        closed here, because nobody else knows of it any more.
+        """
         sources = [source for _, source in self.export_columns()]
         paths = [source for source in sources if isinstance(source, str)]
-        for row in query.options(*self.row_options(paths)).yield_per(BATCH_ROWS):
-            yield [follow(row, source) if isinstance(source, str) else source(row) for source in sources]
+        session = query.session
+        try:
+            session.execute(text("SET LOCAL statement_timeout = '15min'"))
+            for row in query.options(*self.row_options(paths)).yield_per(BATCH_ROWS):
+                yield [follow(row, source) if isinstance(source, str) else source(row) for source in sources]
+        finally:
+            session.close()
 
     @expose("/export/csv/", methods=("GET", "POST"))
     def export(self) -> Any:
@@ -75,9 +84,7 @@ class ExportMixin:
         return self.stream_csv([header for header, _ in self.export_columns()], self.export_rows(query), bom=bom)
 
     def stream_csv(self, header: Sequence[str], rows: Iterator[Sequence[Any]], *, bom: bool) -> Response:
-        """A download. The request's session stays open until the last row is sent."""
-        session = self.db_session
-        session.execute(text("SET LOCAL statement_timeout = '15min'"))
+        """A download of ``rows``, which are asked for while they are sent, in the request's context."""
         now = datetime.now(UTC).astimezone(formats.system_zone())
         name = f"{self.plural.lower().replace(' ', '-').replace('&', 'and')}-{now:%Y-%m-%d-%H%M}.csv"
         return Response(

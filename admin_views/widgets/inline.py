@@ -17,17 +17,16 @@ class InlineList(InlineModelFormList):
     """A list of sub-forms drawn by ``form/_inline.html``; its template row carries a placeholder index."""
 
     def __call__(self, **attributes: Any) -> Markup:
-        depth = self.name.count("__row") // 2 if "__row" in self.name else 0
         token = f"__row{self.name.count('__row')}__"
         blank = self.unbound_field.bind(
             form=None,
-            name=f"{self.short_name}{self._separator}{token}",
-            prefix=self._prefix,
+            name=f"{self.name}{self._separator}{token}",
             id=f"{self.id}{self._separator}{token}",
             _meta=self.meta,
+            translations=self._translations,
         )
         blank.process(None)
-        html = render_template("form/_inline.html", field=self, blank=blank, token=token, depth=depth)
+        html = render_template("form/_inline.html", field=self, blank=blank, token=token)
         return Markup(html)  # noqa: S704 (Jinja has escaped it)
 
 

