@@ -33,7 +33,7 @@ class Line:
 
 @dataclass(frozen=True)
 class PriceView:
-    """What a session costs: by its bill once it has one (``final``), else so far. ``problem`` says why there is none."""
+    """What a session costs: by its bill once it has one (``final``), else so far; or why there is no price."""
 
     lines: tuple[Line, ...] = ()
     currency: str = ""
@@ -85,7 +85,7 @@ def _line(stored: dict[str, Any]) -> Line:
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Energy (Wh since the start) and power (W) at a time. ``derived``: the power is the mean since the point before."""
+    """Energy (Wh since the start) and power (W) at a time; ``derived`` power is the mean since the point before."""
 
     at: datetime
     energy_wh: Decimal | None
@@ -112,7 +112,7 @@ def readings_of(session: Session, charging_session: ChargingSession) -> list[Met
 
 
 def curve(charging_session: ChargingSession, readings: Sequence[MeterReading]) -> list[CurvePoint]:
-    """Energy and power over time, from the start to the end. Power that was not measured is the mean of the interval."""
+    """Energy and power over time, from start to end; power that was not measured is the mean of the interval."""
     started_at = charging_session.started_at
     if started_at is None:
         return []

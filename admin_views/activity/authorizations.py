@@ -1,0 +1,164 @@
+"""Authorizations: who asked to charge, and what the answer was. Manual, "Authorizations"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+from sqlalchemy import or_, select
+from sqlalchemy.orm import joinedload
+
+from admin_views.assets.charge_point_lists import at_location
+from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere
+from admin_views.base import BaseView, Facts, Related, pill, url_if
+from admin_views.widgets import cells
+from app.assets.models import ChargePoint, ChargingZone, Evse
+from app.charging.authorizations import is_registered, reason_label
+from app.charging.authorize import RejectReason
+from app.charging.models import Authorization
+from app.crm.models import User
+
+OPTIONS = (
+    joinedload(Authorization.user),
+    joinedload(Authorization.evse),
+    joinedload(Authorization.charge_point).joinedload(ChargePoint.zone).joinedload(ChargingZone.location),
+)
+
+
+def reason(view: Any, context: Any, obj: Authorization, name: str) -> Any:
+    """The check that failed, in words."""
+    return reason_label(obj.reason) or None
+
+
+def result(view: Any, context: Any, obj: Authorization, name: str) -> Any:
+    """Accepted or rejected."""
+    return obj.result if context is None else pill(obj.result, title=reason_label(obj.reason))
+
+
+def place(view: Any, context: Any, obj: Authorization, name: str) -> Any:
+    """EVSE or charge point, with the location, as the manual shows it."""
+    location = cells.record(obj.charge_point.zone.location)
+    if obj.evse is not None:
+        return Markup("EVSE ID: {} ({}) {}").format(cells.record(obj.evse), cells.record(obj.charge_point), location)
+    return Markup("CP ID: {} {}").format(_identifier(obj.charge_point), location)
+
+
+def _identifier(station: ChargePoint) -> Any:
+    url = cells.details_url(station)
+    return cells.link(url, station.identifier) if url else station.identifier
+
+
+def _user(like: str) -> Any:
+    name = User.first_name + " " + User.last_name
+    return Authorization.user.has(or_(User.email.ilike(like, escape="\\"), name.ilike(like, escape="\\")))
+
+
+def _station(condition: Any) -> Any:
+    return Authorization.charge_point_id.in_(select(ChargePoint.id).where(condition))
+
+
+class AuthorizationView(LiveList, BaseView):
+    """One request to charge each."""
+
+    resource, singular, plural = "activity.authorization", "Authorization", "Authorizations"
+    section, icon = "Activity", "shield-check"
+    live_topic = "authorizations"
+    can_create = can_edit = can_delete = False
+    has_history = False
+    details_template = "activity/authorization.html"
+    description = "Every tap of an RFID tag, start from the app and plugged-in car, with the answer."
+    empty_hint = "Tap a card at any charge point: it appears here, also when nobody knows it."
+
+    column_list = ("id", "user", "happened_at", "source", "id_tag", "result", "reason", "charge_point")
+    column_labels = {
+        "id": "ID",
+        "user": "User",
+        "happened_at": "Happened at",
+        "source": "Source",
+        "id_tag": "RFID tag",
+        "result": "Result",
+        "reason": "Reason",
+        "charge_point": "Charge Point",
+        "evse": "EVSE",
+        "charge_point.zone.location": "Location",
+    }
+    column_formatters = {"reason": reason, "result": result, "charge_point": place}
+    column_formatters_detail = {"reason": reason, "result": result, "charge_point": lambda v, c, m, n: m.charge_point}
+    column_sortable_list = ("id", ("user", "user.last_name"), "happened_at", "source", "id_tag", "result")
+    column_default_sort = ("id", True)
+    column_searchable_list = (
+        "id_tag",
+        "user.email",
+        "user.first_name",
+        "user.last_name",
+        "charge_point.name",
+        "charge_point.identifier",
+    )
+    search_hint = "Search RFID tag, user, charge point"
+    column_filters = (
+        "result",
+        ChoiceWhere(
+            Authorization.id,
+            "Reason",
+            [(each.value, each.label) for each in RejectReason],
+            lambda key: Authorization.reason == key,
+        ),
+        "happened_at",
+        "source",
+        "id_tag",
+        TextWhere(Authorization.id, "User", _user),
+        TextWhere(Authorization.id, "Charge Point", lambda like: _station(ChargePoint.name.ilike(like, escape="\\"))),
+        TextWhere(
+            Authorization.id,
+            "Charge Point ID",
+            lambda like: _station(ChargePoint.identifier.ilike(like, escape="\\")),
+        ),
+        TextWhere(
+            Authorization.id,
+            "EVSE ID",
+            lambda like: Authorization.evse.has(Evse.code.ilike(like, escape="\\")),
+        ),
+        TextWhere(Authorization.id, "Location", lambda like: _station(ChargePoint.zone.has(at_location(like)))),
+    )
+    column_export_list = (
+        "id",
+        "happened_at",
+        "source",
+        "id_tag",
+        "result",
+        "reason",
+        ("user_email", "user.email"),
+        ("charge_point_id", "charge_point.identifier"),
+        ("evse_id", "evse.code"),
+        ("reason_in_words", lambda obj: reason_label(obj.reason)),
+    )
+    load_options = OPTIONS
+    form_columns = ("source",)
+    details_tabs = (
+        Facts(
+            "General",
+            (
+                "user",
+                "happened_at",
+                "source",
+                "id_tag",
+                "result",
+                "reason",
+                "charge_point",
+                "evse",
+                "charge_point.zone.location",
+            ),
+        ),
+    )
+    related = (Related("Charging Sessions", "charging_session", "authorization_id"),)
+
+    def details_context(self, obj: Authorization) -> dict[str, Any]:
+        """Where an unknown card is registered, for who may do so."""
+        return {**super().details_context(obj), "register_url": self._register_url(obj)}
+
+    def _register_url(self, obj: Authorization) -> str | None:
+        if not obj.id_tag or not self.may("crm.rfid_tag.create"):
+            return None
+        if is_registered(self.db_session, obj.id_tag):
+            return None
+        return url_if("rfid_tag.create_view", tag_id=obj.id_tag)

@@ -1,0 +1,252 @@
+"""Charging Sessions: the list. Manual, "Charging Sessions"."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+from markupsafe import Markup, escape
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import joinedload
+
+from admin_views import formats
+from admin_views.activity.session_page import SessionPage
+from admin_views.assets.charge_point_lists import at_location
+from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere, YesNoWhere
+from admin_views.base import BaseView, Outcome, RemoteAction
+from admin_views.widgets import cells
+from app.assets.models import ChargePoint, ChargingZone, Evse, EvseType
+from app.charging import remote
+from app.charging.commands import NotManaged
+from app.charging.lifecycle import RUNNING, LifecycleError
+from app.charging.models import ChargingSession
+from app.charging.session_queries import duration_of
+from app.charging.sessions import FLAGS, flag_labels
+from app.core.clock import utcnow
+from app.core.db import db
+from app.core.models import Action, Admin
+from app.crm.models import User
+
+KWH = Decimal(1000)
+
+#: rows come with all that a line of the list shows
+ROW_OPTIONS = (
+    joinedload(ChargingSession.user),
+    joinedload(ChargingSession.evse),
+    joinedload(ChargingSession.charge_point).joinedload(ChargePoint.zone).joinedload(ChargingZone.location),
+)
+
+
+# --- cells
+
+
+def duration(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """How long it took, or has taken."""
+    found = duration_of(obj, now=utcnow())
+    return found if context is None else formats.duration(found)
+
+
+def energy(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """kWh, as the column says."""
+    return formats.number(obj.energy_wh / KWH, 2)
+
+
+def total(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """The amount with VAT."""
+    return formats.money(obj.total_gross, obj.currency) if obj.currency else formats.NOTHING
+
+
+def evse(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """EVSE, charge point and location, one below the other."""
+    station = obj.charge_point
+    kind = f" ({obj.evse.type.label}{' ' + formats.power(obj.evse.max_power_w) if obj.evse.max_power_w else ''})"
+    return Markup('<span>EVSE ID: {}{}</span><br><span class="text-secondary">{}, {}</span>').format(
+        cells.record(obj.evse), kind, cells.record(station), cells.record(station.zone.location)
+    )
+
+
+def roaming(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """No session is a roaming one yet."""
+    return None
+
+
+def flags(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """How many things were unusual, in words on hover."""
+    if not obj.flags:
+        return None
+    words = flag_labels(obj.flags)
+    return Markup('<span title="{}">{}</span>').format("; ".join(words), escape(words[0]) + _more(len(words)))
+
+
+def _more(count: int) -> str:
+    return f" and {count - 1} more" if count > 1 else ""
+
+
+# --- filters
+
+
+def _user(like: str) -> Any:
+    name = User.first_name + " " + User.last_name
+    return ChargingSession.user.has(or_(User.email.ilike(like, escape="\\"), name.ilike(like, escape="\\")))
+
+
+def _evse(condition: Any) -> Any:
+    return ChargingSession.evse_id.in_(select(Evse.id).where(condition))
+
+
+def _station(condition: Any) -> Any:
+    return ChargingSession.charge_point_id.in_(select(ChargePoint.id).where(condition))
+
+
+def filters() -> tuple[Any, ...]:
+    """The filters of the list."""
+    own = ChargingSession.id
+    return (
+        "status",
+        YesNoWhere(own, "Running", lambda: ChargingSession.status.in_(RUNNING)),
+        "payment_status",
+        "started_at",
+        "stopped_at",
+        TextWhere(own, "User", _user),
+        "id_tag",
+        "source",
+        TextWhere(own, "EVSE ID", lambda like: _evse(Evse.code.ilike(like, escape="\\"))),
+        ChoiceWhere(
+            own,
+            "EVSE type",
+            [(kind.value, kind.label) for kind in EvseType],
+            lambda key: _evse(Evse.type == EvseType(key)),
+        ),
+        TextWhere(own, "Charge Point", lambda like: _station(ChargePoint.name.ilike(like, escape="\\"))),
+        TextWhere(own, "Charge Point ID", lambda like: _station(ChargePoint.identifier.ilike(like, escape="\\"))),
+        TextWhere(own, "Location", lambda like: _station(ChargePoint.zone.has(at_location(like)))),
+        "tariff_name",
+        ChoiceWhere(own, "Flag", list(FLAGS.items()), lambda key: ChargingSession.flags.any(key)),
+        YesNoWhere(own, "Has flags", lambda: func.cardinality(ChargingSession.flags) > 0),
+        "energy_wh",
+        "total_gross",
+        "currency",
+        "stop_reason",
+        "created_at",
+    )
+
+
+# --- actions
+
+
+def stop(obj: ChargingSession, form: Any, *, reason: str, actor: Admin) -> Action | Outcome:
+    """Ask the station to stop; a session that has not begun is given up."""
+    action = remote.stop_session(db.session(), charging_session=obj, reason=reason, actor=actor, now=utcnow())
+    return action or Outcome(str(obj), "Finished", "The session had not begun and was given up.")
+
+
+STOP = RemoteAction(
+    "stop",
+    "Stop Session",
+    stop,
+    permission="stop",
+    icon="player-stop",
+    available=lambda obj: obj.status in RUNNING,
+    refusals=(LifecycleError, NotManaged),
+    help="Asks the charge point to stop. A session that has not begun is given up.",
+)
+
+
+class ChargingSessionView(SessionPage, LiveList, BaseView):
+    """One charge each."""
+
+    resource, singular, plural = "activity.charging_session", "Charging Session", "Charging Sessions"
+    section, icon = "Activity", "bolt"
+    live_topic = "sessions"
+    can_create = can_edit = can_delete = False
+    has_history = False
+    description = (
+        "Failed does not necessarily mean a problem: usually the car was not plugged in within the time limit."
+    )
+    empty_hint = "Sessions appear here as soon as somebody charges."
+
+    column_list = (
+        "id",
+        "user",
+        "roaming",
+        "started_at",
+        "duration",
+        "status",
+        "payment_status",
+        "energy_wh",
+        "total_gross",
+        "evse",
+        "flags",
+    )
+    column_labels = {
+        "id": "ID",
+        "user": "User",
+        "roaming": "Roaming",
+        "started_at": "Started At",
+        "stopped_at": "Stopped At",
+        "duration": "Duration",
+        "status": "Session Status",
+        "payment_status": "Payment Status",
+        "energy_wh": "kWh",
+        "total_gross": "Total Amount",
+        "evse": "Charge Point",
+        "flags": "Flags",
+        "id_tag": "RFID tag",
+        "source": "Started by",
+        "tariff_name": "Tariff",
+        "stop_reason": "Stop reason",
+        "created_at": "Created at",
+        "currency": "Currency",
+    }
+    column_pills = ("status", "payment_status")
+    column_formatters = {
+        "duration": duration,
+        "energy_wh": energy,
+        "total_gross": total,
+        "evse": evse,
+        "roaming": roaming,
+        "flags": flags,
+    }
+    column_sortable_list = (
+        "id",
+        ("user", "user.last_name"),
+        "started_at",
+        "status",
+        "payment_status",
+        "energy_wh",
+        "total_gross",
+    )
+    column_default_sort = ("id", True)
+    column_searchable_list = ("id", "user.email", "user.first_name", "user.last_name", "id_tag", "evse.code")
+    search_hint = "Search number, user, RFID tag, EVSE ID"
+    column_filters = filters()
+    column_export_list = (
+        "id",
+        ("user_email", "user.email"),
+        "id_tag",
+        ("charge_point_id", "charge_point.identifier"),
+        ("evse_network_id", "evse.network_id"),
+        ("evse_id", "evse.code"),
+        "started_at",
+        "stopped_at",
+        "status",
+        "payment_status",
+        ("energy_kwh", lambda obj: obj.energy_wh / KWH),
+        "currency",
+        "total_gross",
+        "total_net",
+        "total_vat",
+        ("tariff", "tariff_name"),
+        ("duration_s", lambda obj: duration_of(obj, now=utcnow()) or timedelta(0) if obj.started_at else None),
+        ("charge_point", "charge_point.name"),
+        ("location", lambda obj: formats.translated(obj.charge_point.zone.location.name)),
+        ("started_by", "source"),
+        "stop_reason",
+        "failure_reason",
+        "flags",
+        "created_at",
+    )
+    load_options = ROW_OPTIONS
+    form_columns = ("stop_note",)
+    actions = (STOP,)

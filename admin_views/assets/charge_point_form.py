@@ -1,0 +1,280 @@
+"""The form of a charge point: five tabs, EVSEs and connectors inside. Manual, "Adding a Charge Point"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from wtforms import validators
+
+from admin_views.assets.fields import (
+    ChargePointIdField,
+    ClearPasswordField,
+    EvseCodeField,
+    KilowattField,
+    NetworkPasswordField,
+    TagsField,
+    TariffGroupField,
+)
+from admin_views.base import ChoiceField, NestedInline, Section, Tab, Tabs
+from app.assets.models import Connector, Evse
+from app.assets.verbs import MAX_PASSWORD_BYTES
+
+PHASES = [(1, "Single Phase"), (3, "3-Phase")]
+CONNECTED_PHASES = [(1, "L1"), (2, "L2"), (3, "L3")]
+#: nominal volts of the manual's two ranges
+VOLTAGES = [(120, "110-130 V"), (230, "220-240 V")]
+
+AMPERE_LIMITS = [validators.Optional(), validators.NumberRange(min=1, max=10_000)]
+
+
+def _choice(label: str, choices: list[tuple[int, str]], **more: Any) -> dict[str, Any]:
+    return {"label": label, "choices": choices, "coerce": int, "allow_blank": True, **more}
+
+
+CONNECTORS = NestedInline(
+    Connector,
+    label="Connector",
+    form_columns=("type", "format", "status"),
+    form_args={
+        "type": {"label": "Type"},
+        "format": {"label": "Format", "description": "Whether the driver brings the cable (Socket) or not (Cable)."},
+        "status": {"label": "Status"},
+    },
+)
+
+EVSES = NestedInline(
+    Evse,
+    label="EVSE",
+    form_columns=(
+        "code",
+        "type",
+        "network_id",
+        "max_power_w",
+        "tariff_group_id",
+        "reservation_minutes",
+        "tags",
+        "status",
+        "max_current_a",
+        "phases",
+        "connected_phase",
+        "phase_rotation",
+    ),
+    form_overrides={
+        "code": EvseCodeField,
+        "max_power_w": KilowattField,
+        "tariff_group_id": TariffGroupField,
+        "tags": TagsField,
+        "phases": ChoiceField,
+        "connected_phase": ChoiceField,
+    },
+    form_args={
+        "code": {
+            "label": "ID (QR Code)",
+            "description": "Unique ID of the EVSE, printed near it. Left empty, one is generated.",
+            "validators": [validators.Length(max=40)],
+            "render_kw": {"autocomplete": "off"},
+        },
+        "type": {"label": "Type"},
+        "network_id": {
+            "label": "Network ID",
+            "description": "Its number within the station. For OCPP use consecutive numbers starting at 1.",
+        },
+        "max_power_w": {
+            "label": "Display Max Power (kW)",
+            "description": "Shown in the app. It is NOT enforced and does not affect the actual max power.",
+        },
+        "tariff_group_id": {
+            "label": "Tariff Group",
+            "description": "Without one, no paid session can start here.",
+        },
+        "reservation_minutes": {
+            "label": "Reservation Time (minutes)",
+            "description": "Empty: the default of the Settings. 0 disables reservation for this EVSE.",
+            "validators": [validators.Optional(), validators.NumberRange(min=0, max=100_000)],
+        },
+        "tags": {"label": "Tags", "description": "For reporting and filtering; type a new one to make it."},
+        "status": {"label": "Status"},
+        "max_current_a": {"label": "EVSE Max Current (A)", "validators": AMPERE_LIMITS},
+        "phases": _choice(
+            "EVSE Phases", PHASES, description="Only has effect if the Charge Point is set up as 3-phase."
+        ),
+        "connected_phase": _choice("EVSE Connected Phase", CONNECTED_PHASES),
+        "phase_rotation": {"label": "EVSE Phase Rotation"},
+    },
+    unique_fields=("code", "network_id"),
+    inline_models=(CONNECTORS,),
+)
+
+#: field → (field that shows it, its value; empty: ticked), in the charge point and its EVSEs (static/js/assets.js)
+ONLY_WITH = {
+    "show_to_public_with_notice": ("access_type", "private"),
+    "max_current_a": ("load_management", ""),
+    "phases": ("load_management", ""),
+    "input_voltage_v": ("load_management", ""),
+    "connected_phase": ("load_management", ""),
+    "phase_rotation": ("load_management", ""),
+}
+
+FORM_COLUMNS = (
+    "name",
+    "zone",
+    "manufacture_date",
+    "integration_date",
+    "network_type",
+    "access_type",
+    "show_to_public_with_notice",
+    "status",
+    "managed_by_operator",
+    "protocol",
+    "identifier",
+    "network_password",
+    "clear_password",
+    "plug_and_charge",
+    "local_auth_list",
+    "evses",
+    "auto_recovery",
+    "load_management",
+    "max_current_a",
+    "phases",
+    "input_voltage_v",
+    "connected_phase",
+    "phase_rotation",
+    "partner",
+)
+
+FORM_OVERRIDES = {
+    "identifier": ChargePointIdField,
+    "phases": ChoiceField,
+    "input_voltage_v": ChoiceField,
+    "connected_phase": ChoiceField,
+}
+
+EXTRA_FIELDS = {
+    "network_password": NetworkPasswordField(
+        "Network Password",
+        [validators.Length(max=2 * MAX_PASSWORD_BYTES + 4)],
+        description="Optional; the station must send it when it connects. Best 16 to 40 random characters.",
+        render_kw={"autocomplete": "new-password"},
+    ),
+    "clear_password": ClearPasswordField(
+        "Remove Network Password", description="The station then connects without a password."
+    ),
+}
+
+FORM_ARGS: dict[str, dict[str, Any]] = {
+    "name": {
+        "label": "Name",
+        "description": "Only shown in the admin panel, NOT to the EV driver. A good practice is the model with its "
+        "power or serial number.",
+    },
+    "zone": {"label": "Charging Zone", "description": "Start typing its name. It has to exist already."},
+    "manufacture_date": {
+        "label": "Manufacture Date",
+        "description": "Approximate date of manufacture, for maintenance scheduling.",
+    },
+    "integration_date": {"label": "Integration Date", "description": "When it was installed onsite."},
+    "network_type": {
+        "label": "Network Type",
+        "description": "For internal information; it does not affect the operation of the charging station.",
+    },
+    "access_type": {
+        "label": "Access Type",
+        "description": "Public: visible to all users. Private: only to users whom the Partner has invited and "
+        "allowed to use its private infrastructure.",
+    },
+    "show_to_public_with_notice": {
+        "label": "Show to public with notice",
+        "description": "Shown to all users, but usable only by those invited by the Partner.",
+    },
+    "status": {
+        "label": "Status",
+        "description": "Active: visible, sessions can be started. Disabled: not visible. Demo: no actual charge "
+        "point, for demonstration. Out of order: shown as such, cannot be used.",
+    },
+    "managed_by_operator": {
+        "label": "Managed By Operator",
+        "description": "Connected to the platform in real time. Otherwise only a point of interest.",
+    },
+    "protocol": {"label": "Network Protocol", "description": "The OCPP version the charge point speaks."},
+    "identifier": {
+        "label": "Charge Point ID",
+        "description": "The unique ID of the charge point over OCPP.",
+        "validators": [validators.Length(max=255)],
+        "render_kw": {"autocomplete": "off", "spellcheck": "false"},
+    },
+    "plug_and_charge": {
+        "label": "Plug-n-charge without authorization",
+        "description": "Charging starts when a car is connected, without app or RFID. Such sessions are anonymous and "
+        "cannot be paid.",
+    },
+    "local_auth_list": {
+        "label": "Enable Local Auth List",
+        "description": "Lets chosen users charge also while the station has no connection.",
+    },
+    "auto_recovery": {
+        "label": "Enable Auto-Recovery",
+        "description": "Monitors for faults, attempts to resolve them and reports by e-mail. Only stations with system "
+        "status Active are monitored.",
+    },
+    "load_management": {
+        "label": "Enable Load Management",
+        "description": "Only if you are going to add the charge point to a Circuit right away.",
+    },
+    "max_current_a": {"label": "Charge Point Max Current (A)", "validators": AMPERE_LIMITS},
+    "phases": _choice("Phases", PHASES),
+    "input_voltage_v": _choice("Input Voltage", VOLTAGES),
+    "connected_phase": _choice(
+        "Connected Phase", CONNECTED_PHASES, description="Of a Single Phase charge point; your installer knows it."
+    ),
+    "phase_rotation": {
+        "label": "Phase Rotation",
+        "description": "Of a 3-Phase charge point: letter k is the grid phase that feeds terminal k.",
+    },
+    "partner": {"label": "Owner", "description": "The Partner who owns or hosts the charge point; else the operator."},
+}
+
+FORM_RULES = [
+    Tabs(
+        Tab(
+            "General",
+            "name",
+            "zone",
+            "manufacture_date",
+            "integration_date",
+            "network_type",
+            "access_type",
+            "show_to_public_with_notice",
+            "status",
+        ),
+        Tab(
+            "OCPP",
+            "managed_by_operator",
+            "protocol",
+            "identifier",
+            "network_password",
+            "clear_password",
+            "plug_and_charge",
+            "local_auth_list",
+        ),
+        Tab(
+            "EVSEs",
+            "evses",
+            help="One EVSE for each car that can charge at the same time, each with its connectors (plugs).",
+        ),
+        Tab(
+            "Advanced",
+            "auto_recovery",
+            "load_management",
+            Section(
+                "Dynamic Load Management Settings",
+                "max_current_a",
+                "phases",
+                "input_voltage_v",
+                "connected_phase",
+                "phase_rotation",
+                help="Used ONLY if the charge point is managed as part of a Dynamic Load Management circuit.",
+            ),
+        ),
+        Tab("Partner", "partner", help="For charge points that are assigned to a partner account."),
+    )
+]

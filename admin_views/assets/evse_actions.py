@@ -1,0 +1,189 @@
+"""What an operator can do at an EVSE. Manual, "EVSE Actions"."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_admin.model.fields import AjaxSelectField
+from sqlalchemy import select
+
+from admin_views.assets.charge_point_actions import AvailabilityForm, TriggerForm
+from admin_views.base import ChoiceField, Lookup, Outcome, ReasonForm, RemoteAction
+from app.assets.models import Evse
+from app.charging import remote
+from app.charging.commands import NotManaged
+from app.charging.lifecycle import RUNNING, LifecycleError
+from app.charging.models import ChargingSession
+from app.charging.queries import running_sessions
+from app.core.clock import utcnow
+from app.core.db import db
+from app.core.models import Action, Admin
+from app.crm.models import User
+from app.tariffs import queries as tariff_queries
+
+FREE = "free"
+
+USERS = Lookup(
+    "user",
+    User,
+    session=db,
+    fields=["email", "first_name", "last_name"],
+    text=lambda user: f"{user.full_name} ({user.email})",
+)
+
+
+class StartForm(ReasonForm):
+    """For whom, at which price."""
+
+    user = AjaxSelectField(USERS, "User", description="Start typing the name or e-mail.")
+    tariff = ChoiceField(
+        "Tariff",
+        choices=[],
+        default=FREE,
+        description="A tariff of the EVSE's group is billed to the user. Free makes the session free.",
+    )
+
+    def __init__(self, formdata: Any = None, obj: Evse | None = None, **options: Any) -> None:
+        super().__init__(formdata, obj=None, **options)
+        self.tariff.choices = [(FREE, "Free"), *tariffs_of(obj)]
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """A user is needed."""
+        valid: bool = super().validate(extra_validators)
+        if self.user.data is None:
+            self.user.errors = ["Choose a user."]
+            return False
+        return valid
+
+
+def tariffs_of(evse: Evse | None) -> list[tuple[str, str]]:
+    """The tariffs of an EVSE's group, in its order."""
+    if evse is None or evse.tariff_group_id is None:
+        return []
+    attached = tariff_queries.attached_tariffs(db.session(), tariff_group_id=evse.tariff_group_id)
+    return [(str(each.tariff_id), each.name) for each in attached]
+
+
+def start(obj: Evse, form: StartForm, *, reason: str, actor: Admin) -> Action:
+    """Start a session on behalf of a user."""
+    chosen = form.tariff.data
+    _, action = remote.start_session(
+        db.session(),
+        evse=obj,
+        user=form.user.data,
+        tariff_id=None if chosen == FREE else int(chosen),
+        reason=reason,
+        actor=actor,
+        now=utcnow(),
+    )
+    return action
+
+
+def stop(obj: Evse, form: Any, *, reason: str, actor: Admin) -> Action | Outcome:
+    """Stop the session that runs there."""
+    row = running_sessions(db.session(), [obj.id]).get(obj.id)
+    if row is None:
+        return Outcome(str(obj), "Refused", "No session is running.")
+    action = remote.stop_session(db.session(), charging_session=row, reason=reason, actor=actor, now=utcnow())
+    return action or Outcome(str(obj), "Finished", f"Session {row.id} had not begun and was given up.")
+
+
+def unlock(obj: Evse, form: Any, *, reason: str, actor: Admin) -> Action:
+    """Unlock a stuck connector."""
+    return remote.unlock(db.session(), evse=obj, reason=reason, actor=actor, now=utcnow())
+
+
+def change_availability(obj: Evse, form: AvailabilityForm, *, reason: str, actor: Admin) -> Action:
+    """Take the EVSE in or out of operation."""
+    return remote.change_availability(
+        db.session(),
+        charge_point=obj.charge_point,
+        evse=obj,
+        operative=form.availability.data == "operative",
+        reason=reason,
+        actor=actor,
+        now=utcnow(),
+    )
+
+
+def trigger_message(obj: Evse, form: TriggerForm, *, reason: str, actor: Admin) -> Action:
+    """Ask the station to send a message about this EVSE now."""
+    return remote.trigger_message(
+        db.session(),
+        charge_point=obj.charge_point,
+        evse=obj,
+        message=form.message.data,
+        reason=reason,
+        actor=actor,
+        now=utcnow(),
+    )
+
+
+def _managed(obj: Evse) -> bool:
+    return obj.charge_point.managed_by_operator
+
+
+def _is_running(obj: Evse) -> bool:
+    running = select(ChargingSession.id).where(ChargingSession.evse_id == obj.id, ChargingSession.status.in_(RUNNING))
+    return _managed(obj) and bool(db.session.scalar(select(running.exists())))
+
+
+def _idle(obj: Evse) -> bool:
+    return _managed(obj) and not _is_running(obj)
+
+
+ACTIONS = (
+    RemoteAction(
+        "start",
+        "Start Session",
+        start,
+        form=StartForm,
+        icon="player-play",
+        bulk=False,
+        available=_idle,
+        group="EVSE",
+        refusals=(remote.StartRefused, NotManaged),
+        help="Starts a charging session on behalf of a user. It is Pending until a car is plugged in.",
+    ),
+    RemoteAction(
+        "stop",
+        "Stop Session",
+        stop,
+        icon="player-stop",
+        bulk=False,
+        available=_is_running,
+        group="EVSE",
+        refusals=(LifecycleError, NotManaged),
+        help="Stops the charging session that runs here.",
+    ),
+    RemoteAction(
+        "unlock",
+        "Unlock",
+        unlock,
+        icon="lock-open",
+        available=_managed,
+        group="EVSE",
+        refusals=(NotManaged,),
+        help="Unlocks a stuck connector. A running session is usually stopped by it.",
+    ),
+    RemoteAction(
+        "availability",
+        "Change Availability",
+        change_availability,
+        form=AvailabilityForm,
+        icon="switch-horizontal",
+        available=_managed,
+        group="EVSE",
+        refusals=(NotManaged,),
+    ),
+    RemoteAction(
+        "trigger",
+        "Trigger Message",
+        trigger_message,
+        form=TriggerForm,
+        icon="message",
+        available=_managed,
+        group="EVSE",
+        refusals=(NotManaged,),
+    ),
+)

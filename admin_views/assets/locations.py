@@ -1,0 +1,261 @@
+"""Locations: list, form in two tabs, and the page of one. Manual, "Locations"."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from flask import g, request
+from flask_admin import expose
+from markupsafe import Markup, escape
+from sqlalchemy import select
+from wtforms import StringField, validators
+
+from admin_views import formats
+from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, period
+from admin_views.base import (
+    BaseView,
+    CountryField,
+    Facts,
+    I18nField,
+    I18nTextArea,
+    Related,
+    Section,
+    Tab,
+    Tabs,
+)
+from app.assets import queries as asset_queries
+from app.assets import verbs
+from app.assets.models import ChargePoint, ChargingZone, Location
+from app.assets.queries import charge_points_of_location
+from app.charging import queries
+from app.charging.models import ChargingSession
+from app.core.clock import utcnow
+from app.core.i18n import LANGUAGES
+
+WHAT3WORDS_HELP = "Optional, in the format word1.word2.word3."
+NAME_LENGTH = 255
+ADDRESS_LENGTH = 500
+
+
+class What3wordsField(StringField):
+    """A what3words address, its form checked."""
+
+    def process_formdata(self, valuelist: list[str]) -> None:
+        """Cleaned of slashes; empty is None."""
+        self.data = valuelist[0].strip() or None if valuelist else None
+
+    def pre_validate(self, form: Any) -> None:
+        """Three words."""
+        try:
+            self.data = verbs.clean_what3words(self.data)
+        except verbs.InvalidWhat3words as error:
+            raise validators.ValidationError(str(error)) from None
+
+
+def all_languages(view: Any, context: Any, obj: Any, name: str) -> Any:
+    """A multilingual text, one language below the other."""
+    texts = getattr(obj, name) or {}
+    lines = [
+        Markup('<div lang="{}"><span class="text-secondary">{}:</span> {}</div>').format(code, LANGUAGES[code], text)
+        for code in LANGUAGES
+        if (text := texts.get(code))
+    ]
+    return Markup("").join(lines) if len(lines) > 1 else escape(formats.translated(texts)) or None
+
+
+def country(view: Any, context: Any, obj: Location, name: str) -> str:
+    """The country by name."""
+    return dict(formats.countries()).get(obj.country, obj.country)
+
+
+def counted(view: Any, context: Any, obj: Any, name: str) -> Any:
+    """How many charge points stand there, as counted for the whole page at once."""
+    return formats.number(g.get("charge_points_counted", {}).get(obj.id, 0))
+
+
+class LocationView(BaseView):
+    """The pins on the map."""
+
+    resource, singular, plural = "assets.location", "Location", "Locations"
+    section, icon = "Assets", "map-pin"
+    empty_hint = "Create the first location; charging zones and charge points follow."
+    details_template = "assets/location.html"
+
+    column_list = ("name", "postcode", "region", "city", "country", "roaming", "charge_points")
+    column_labels = {"charge_points": "Charge Points", "what3words": "What3words address", "timezone": "Time zone"}
+    column_labels |= {"postcode": "Postcode", "zones.name": "Charging Zone", "created_at": "Created at"}
+    column_formatters = {"country": country, "charge_points": counted}
+    column_formatters_detail = {
+        "name": all_languages,
+        "short_description": all_languages,
+        "description": all_languages,
+        "address": all_languages,
+        "country": country,
+    }
+    column_sortable_list = ("name", "postcode", "region", "city", "country", "created_at")
+    column_default_sort = "name"
+    column_searchable_list = ("name", "address", "city", "postcode", "region")
+    column_filters = (
+        "city",
+        "country",
+        "region",
+        "postcode",
+        "zones.name",
+        "roaming",
+        "timezone",
+        "created_at",
+    )
+    column_export_list = (
+        "id",
+        ("name", lambda obj: formats.translated(obj.name)),
+        ("address", lambda obj: formats.translated(obj.address)),
+        "postcode",
+        "region",
+        "city",
+        "country",
+        "latitude",
+        "longitude",
+        "timezone",
+        "what3words",
+        "roaming",
+        "created_at",
+    )
+
+    form_columns = (
+        "name",
+        "short_description",
+        "description",
+        "latitude",
+        "longitude",
+        "address",
+        "city",
+        "postcode",
+        "region",
+        "country",
+        "what3words",
+        "timezone",
+    )
+    form_overrides = {
+        "name": I18nField,
+        "short_description": I18nField,
+        "description": I18nTextArea,
+        "address": I18nField,
+        "country": CountryField,
+        "what3words": What3wordsField,
+    }
+    form_args = {
+        "name": {
+            "max_length": NAME_LENGTH,
+            "description": "Short (30-40 characters); the title of the location in the driver's app.",
+        },
+        "short_description": {
+            "max_length": NAME_LENGTH,
+            "description": "The address or one sentence, shown just below the name.",
+        },
+        "description": {
+            "max_length": 10_000,
+            "description": "Working hours, access instructions and the like.",
+        },
+        "latitude": {
+            "validators": [validators.NumberRange(-90, 90, "Between -90 and 90.")],
+            "description": "In degrees, north is positive, like 42.6977.",
+        },
+        "longitude": {
+            "validators": [validators.NumberRange(-180, 180, "Between -180 and 180.")],
+            "description": "In degrees, east is positive, like 23.3219.",
+        },
+        "address": {"max_length": ADDRESS_LENGTH, "description": "Street and number, in each language as needed."},
+        "what3words": {"label": "What3words address", "description": WHAT3WORDS_HELP},
+        "timezone": {
+            "label": "Time zone",
+            "description": "For the day and night hours of tariffs. Empty: the system's time zone.",
+        },
+    }
+    form_rules = [
+        Tabs(
+            Tab("General", "name", "short_description", "description"),
+            Tab(
+                "Address",
+                "latitude",
+                "longitude",
+                Section("Address", "address", "city", "postcode", "region", "country", "what3words", "timezone"),
+            ),
+        )
+    ]
+    details_tabs = (
+        Facts("General", ("name", "short_description", "description", "roaming", "created_at")),
+        Facts(
+            "Address",
+            (
+                "address",
+                "city",
+                "postcode",
+                "region",
+                "country",
+                "latitude",
+                "longitude",
+                "what3words",
+                "timezone",
+            ),
+        ),
+    )
+    related = (
+        Related("Charging Zones", "charging_zone", "location_id", ("name", "status", "show_in_app")),
+        Related(
+            "Charge Points",
+            "charge_point",
+            lambda query, obj: query.filter(ChargePoint.zone.has(ChargingZone.location_id == obj.id)),
+            ("name", "zone", "status", "state.connection", "hardware", "state.last_seen_at"),
+        ),
+        Related(
+            "Charging Sessions",
+            "charging_session",
+            lambda query, obj: query.filter(ChargingSession.charge_point_id.in_(_stations_at(obj))),
+        ),
+    )
+
+    def live_topics(self, obj: Location) -> list[str]:
+        """Its stations."""
+        ids = charge_points_of_location(self.db_session, obj.id)
+        return [f"charge_point-{number}" for number in ids[:100]]
+
+    def list_context(self, page: Any) -> dict[str, Any]:
+        """The numbers of charge points of all rows at once."""
+        counts = asset_queries.charge_points_by_location(self.db_session, [row.id for row in page.rows])
+        g.charge_points_counted = counts
+        return {**super().list_context(page)}
+
+    def details_context(self, obj: Location) -> dict[str, Any]:
+        """The cards."""
+        return {**super().details_context(obj), **self._cards(obj)}
+
+    def _cards(self, obj: Location) -> dict[str, Any]:
+        session = self.db_session
+        stations = session.scalars(
+            select(ChargePoint)
+            .where(ChargePoint.zone.has(ChargingZone.location_id == obj.id))
+            .options(*queries.STATION_OPTIONS)
+        ).all()
+        shown = [queries.shown_evse(station, evse) for station in stations for evse in station.evses]
+        chosen = period(request.args.get("period", DEFAULT_PERIOD), now=utcnow())
+        ids = [station.id for station in stations]
+        return {
+            "stations": len(stations),
+            "evse_count": len(shown),
+            "statuses": Counter(each.status for each in shown).most_common(),
+            "usage": queries.usage(session, since=chosen.since, until=chosen.until, charge_point_ids=ids),
+            "period": chosen,
+            "periods": PERIODS,
+            "topics_of_card": self.live_topics(obj),
+        }
+
+    @expose("/card/")
+    def card_view(self) -> str:
+        """The cards alone, for live updates and another period."""
+        obj = self.get_one(request.args.get("id"))
+        return self.render("assets/_location_cards.html", model=obj, **self._cards(obj))
+
+
+def _stations_at(location: Location) -> Any:
+    return select(ChargePoint.id).join(ChargingZone).where(ChargingZone.location_id == location.id)

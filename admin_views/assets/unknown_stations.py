@@ -1,0 +1,124 @@
+"""Stations that tried to connect and were refused, one click from being charge points. stations.md, line 6."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import g, request, url_for
+from flask_admin import expose
+from markupsafe import Markup
+from wtforms import TextAreaField, validators
+
+from admin_views.assets.parts import LiveList
+from admin_views.base import BaseView, Outcome, ReasonForm, RecordAction
+from admin_views.widgets import cells
+from app.assets.queries import known_identifiers
+from app.charging.models import UnknownStation
+from app.core.db import db
+from app.core.models import Admin
+
+DISMISS = "assets.charge_point.create"
+
+
+class DismissForm(ReasonForm):
+    """Nothing happens to a station, so no reason is asked for."""
+
+    reason = TextAreaField("Note", [validators.Length(max=400)], render_kw={"rows": 2, "maxlength": 400})
+
+
+def dismiss(obj: UnknownStation, form: DismissForm, *, reason: str, actor: Admin) -> Outcome:
+    """Take it off the list until it tries again."""
+    db.session.delete(obj)
+    return Outcome(obj.identifier, "Dismissed")
+
+
+def next_step(view: Any, context: Any, obj: UnknownStation, name: str) -> Any:
+    """To the form with its ID filled in; or to the charge point, when there is one of that ID."""
+    known = g.get("known_stations", {}).get(obj.identifier.lower())
+    if known is not None:
+        step = cells.link(url_for("charge_point.details_view", id=known), "Open Charge Point", css="btn btn-sm")
+    elif view.may("assets.charge_point.create"):
+        url = url_for("charge_point.create_view", identifier=obj.identifier)
+        step = cells.link(url, "Create Charge Point", css="btn btn-sm btn-primary")
+    else:
+        return None
+    if not view.may(DISMISS):
+        return step
+    return Markup(
+        '{} <button type="button" class="btn btn-sm" hx-post="{}" hx-swap="none" aria-label="Dismiss {}">'
+        "Dismiss</button>"
+    ).format(step, url_for("unknown_station.dismiss_view", id=obj.identifier), obj.identifier)
+
+
+class UnknownStationView(LiveList, BaseView):
+    """Who tried, from where, why it was refused, and how often."""
+
+    resource, singular, plural = "assets.charge_point", "Refused Station", "Tried to Connect"
+    section, icon = "Assets", "plug-connected-x"
+    description = "Stations that tried to connect and were refused: unknown Charge Point IDs and wrong passwords."
+    empty_hint = "Stations with an unknown Charge Point ID or a wrong password appear here."
+    live_topic = "charge_points"
+    can_create = can_edit = can_delete = False
+    can_view_details = False
+    has_history = False
+
+    column_list = (
+        "identifier",
+        "reason",
+        "attempts",
+        "last_seen_at",
+        "first_seen_at",
+        "remote_address",
+        "protocols",
+        "next_step",
+    )
+    column_labels = {
+        "identifier": "Charge Point ID",
+        "reason": "Refused because",
+        "attempts": "Attempts",
+        "first_seen_at": "First attempt",
+        "last_seen_at": "Last attempt",
+        "remote_address": "From",
+        "protocols": "Offered protocols",
+        "next_step": "What to do",
+    }
+    column_formatters = {"next_step": next_step}
+    column_sortable_list = ("identifier", "reason", "attempts", "first_seen_at", "last_seen_at")
+    column_default_sort = ("last_seen_at", True)
+    column_searchable_list = ("identifier", "remote_address", "reason")
+    column_filters = ("identifier", "reason", "last_seen_at", "first_seen_at", "attempts", "remote_address")
+    column_export_list = (
+        ("charge_point_id", "identifier"),
+        "reason",
+        "attempts",
+        "first_seen_at",
+        "last_seen_at",
+        "remote_address",
+        "protocols",
+    )
+    form_columns = ("reason",)
+    actions = (
+        RecordAction(
+            "dismiss",
+            "Dismiss",
+            dismiss,
+            permission=DISMISS,
+            form=DismissForm,
+            icon="x",
+            row=False,
+            help="Takes the stations off this list. They come back when they try again.",
+        ),
+    )
+
+    def list_context(self, page: Any) -> dict[str, Any]:
+        """Which of the page's IDs are charge points already."""
+        g.known_stations = known_identifiers(self.db_session, [row.identifier for row in page.rows])
+        return {**super().list_context(page)}
+
+    @expose("/dismiss/", methods=("POST",))
+    def dismiss_view(self) -> Any:
+        """One station off the list; the open list fetches itself again."""
+        self.require(DISMISS)
+        self.db_session.delete(self.get_one(request.args.get("id")))
+        self.db_session.commit()
+        return "", 204, {"HX-Trigger": "record-changed"}
