@@ -125,9 +125,7 @@ class ScriptedStation:
         self.send_frame([CALL, message_id, action, {} if payload is None else payload])
         return message_id
 
-    def wait_result(
-        self, message_id: str, *, action: str = "?", timeout: float = DEFAULT_TIMEOUT_S
-    ) -> Payload:
+    def wait_result(self, message_id: str, *, action: str = "?", timeout: float = DEFAULT_TIMEOUT_S) -> Payload:
         """Wait for the answer to `message_id`. Raises CallFailed on a CALLERROR and TimeoutError."""
         deadline = time.monotonic() + timeout
         while message_id not in self._results:
@@ -185,9 +183,7 @@ class ScriptedStation:
 
     def boot(self, *, vendor: str = "Scripted", model: str = "One", **fields: Any) -> Payload:
         """BootNotification; further fields by their protocol names, e.g. `firmwareVersion="1.0"`."""
-        answer = self.call(
-            "BootNotification", {"chargePointVendor": vendor, "chargePointModel": model, **fields}
-        )
+        answer = self.call("BootNotification", {"chargePointVendor": vendor, "chargePointModel": model, **fields})
         self.heartbeat_interval_s = answer.get("interval")
         return answer
 
