@@ -49,8 +49,10 @@ class AccountForm(BaseForm):
     )
     role = QuerySelectField(
         "Role",
-        [validators.InputRequired()],
+        [validators.DataRequired(message="Choose a role.")],
         query_factory=_roles,
+        allow_blank=True,
+        blank_text="Choose an option",
         description="What the admin may see and do: CONFIGURATION > Roles.",
     )
     timezone = TimezoneField(

@@ -92,14 +92,14 @@ def user_figures(session: Session, *, user: User) -> UserFigures:
 
 
 def ledger_page(session: Session, *, user_id: int, page: int) -> tuple[list[LedgerEntry], int]:
-    """A page of a user's balance history, newest first, and how many entries there are. Manual, "Balance"."""
+    """A page of a user's balance history, last booked first, and how many entries there are. Manual, "Balance"."""
     of_user = LedgerEntry.account_id.in_(select(BalanceAccount.id).where(BalanceAccount.user_id == user_id))
     count = session.scalar(select(func.count()).select_from(LedgerEntry).where(of_user)) or 0
     query = (
         select(LedgerEntry)
         .where(of_user)
         .options(joinedload(LedgerEntry.account))
-        .order_by(LedgerEntry.at.desc(), LedgerEntry.id.desc())
+        .order_by(LedgerEntry.id.desc())
         .limit(LEDGER_ROWS)
         .offset(page * LEDGER_ROWS)
     )

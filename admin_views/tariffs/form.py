@@ -10,7 +10,7 @@ from wtforms import TimeField
 
 from admin_views.base import NestedInline, Section, Tab, Tabs
 from admin_views.tariffs.words import base_currency
-from admin_views.widgets.fields import DecimalField
+from admin_views.widgets.fields import DecimalField, IntegerField
 from admin_views.widgets.inline import NestedConverter
 from admin_views.widgets.tabs import own_errors
 from app.core import settings
@@ -104,7 +104,7 @@ LEVELS = NestedInline(
     TariffPowerLevel,
     label="Power Level",
     form_columns=("max_power_w", "price_per_minute"),
-    form_overrides={"max_power_w": KilowattField},
+    form_overrides={"max_power_w": KilowattField, "price_per_minute": DecimalField},
     form_args={
         "max_power_w": {
             "label": "Max average power (kW)",
@@ -150,7 +150,14 @@ RULES = [
 
 BASE_HELP = "The base tariff applies to everybody who has no other tariff of the group. It cannot be restricted."
 
-OVERRIDES = {"day_starts": TimeField, "night_starts": TimeField}
+#: amounts and quantities with a decimal comma or point, and without the zeros the database pads them with
+OVERRIDES: dict[str, Any] = {
+    "day_starts": TimeField,
+    "night_starts": TimeField,
+    "max_minutes": IntegerField,
+    "idle_grace_minutes": IntegerField,
+    **dict.fromkeys((*PRICES, *OF_STRATEGY, "max_energy_kwh"), DecimalField),
+}
 
 FORM_ARGS: dict[str, dict[str, Any]] = {
     "name": {"description": "Only visible to admins, not shown to the EV drivers."},
