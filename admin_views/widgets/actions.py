@@ -44,10 +44,18 @@ class SelectionChanged(Conflict):
         self.now = now
 
 
-def not_blank(form: Any, bound: Any) -> None:
-    """A validator: spaces alone are no reason."""
-    if not (bound.data or "").strip():
-        raise validators.StopValidation("Enter a reason.")
+class NotBlank:
+    """A validator: something visible must be entered; spaces alone are nothing."""
+
+    field_flags = {"required": True}
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def __call__(self, form: Any, bound: Any) -> None:
+        """Refuse what is empty."""
+        if not (bound.data or "").strip():
+            raise validators.StopValidation(self.message)
 
 
 class ReasonForm(BaseForm):
@@ -55,9 +63,9 @@ class ReasonForm(BaseForm):
 
     reason = TextAreaField(
         "Reason",
-        [not_blank, validators.Length(max=400)],
+        [NotBlank("Enter a reason."), validators.Length(max=400)],
         description="Kept in the Actions log for further reference.",
-        render_kw={"rows": 3, "required": True, "maxlength": 400},
+        render_kw={"rows": 3, "maxlength": 400},
     )
 
     def ordered(self) -> list[Any]:
@@ -254,14 +262,17 @@ class ActionMixin:
     def _outcome_response(self, action: RecordAction, run: Run) -> Any:
         ids = [outcome.id for outcome in run.outcomes if outcome.id is not None]
         token = self._signer().dumps([str(current_user.get_id()), action.name, ids[: MAX_SHOWN * 40]])
-        response = make_response(self._render_outcome(action, run, token))
+        html = self.render(
+            "action/_outcome.html",
+            action=action,
+            run=Run([outcome for outcome in run.outcomes if outcome.id is not None]),
+            settled=[outcome for outcome in run.outcomes if outcome.id is None],
+            token=token,
+            most=MAX_SHOWN,
+        )
+        response = make_response(html)
         response.headers["HX-Trigger"] = "record-changed"
         return response
-
-    def _render_outcome(self, action: RecordAction, run: Run, token: str) -> str:
-        return str(
-            self.render("action/_outcome.html", action=action, run=run, token=token, shown=run.outcomes[:MAX_SHOWN])
-        )
 
     def _signer(self) -> URLSafeSerializer:
         return URLSafeSerializer(current_app.secret_key or "", salt=f"outcome:{self.endpoint}")
@@ -277,7 +288,8 @@ class ActionMixin:
         if action is None or admin != str(current_user.get_id()):
             abort(404)
         run = Run([outcome_of(row) for row in self.action_rows(ids)])
-        response = make_response(self._render_outcome(action, run, token))
+        html = self.render("action/_outcome_live.html", action=action, run=run, token=token, most=MAX_SHOWN)
+        response = make_response(html)
         if not run.waiting:
             response.headers["HX-Trigger"] = "record-changed"
         return response

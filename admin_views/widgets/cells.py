@@ -46,9 +46,12 @@ def pill(value: Any, colour: str | None = None, *, text: str | None = None, titl
     """A status with a coloured dot; the word carries the meaning, the colour only helps."""
     if value is None and text is None:
         return formats.NOTHING
+    if text is None:
+        text = formats.label(value)
+        text = formats.sentence(text) if text.islower() else text
     hover = Markup(' title="{}"').format(title) if title else ""
     return Markup('<span class="status status-{}"{}><span class="status-dot"></span>{}</span>').format(
-        colour or colour_of(value), hover, formats.label(value) if text is None else text
+        colour or colour_of(value), hover, text
     )
 
 

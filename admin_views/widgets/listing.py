@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import abort, redirect, request
 from flask_admin import expose
-from sqlalchemy import JSON, String, cast, func, literal, or_, tuple_
+from sqlalchemy import JSON, String, cast, func, or_, tuple_
 from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.exceptions import BadRequest
 
@@ -218,8 +218,8 @@ class ListMixin:
         """How many rows a query has; counting stops at ``count_cap`` + 1 where the view sets one."""
         plain = query.order_by(None)
         if self.count_cap is None:
-            return int(plain.with_entities(func.count()).scalar())
-        few = plain.with_entities(literal(1).label("one")).limit(self.count_cap + 1).subquery()
+            return int(plain.with_entities(func.count(key_columns(self.model)[0])).scalar())
+        few = plain.with_entities(key_columns(self.model)[0]).limit(self.count_cap + 1).subquery()
         return int(self.db_session.query(func.count()).select_from(few).scalar())
 
     def get_list(  # what Flask-Admin's own code would call

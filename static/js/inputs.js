@@ -10,6 +10,7 @@ function labelOf(element) {
 // Tom Select puts its own input in place of the field: the names and descriptions have to follow.
 function describe(select, original) {
   const input = select.control_input;
+  original.setAttribute('aria-label', labelOf(original));
   input.setAttribute('aria-label', labelOf(original));
   for (const name of ['aria-describedby', 'aria-invalid']) {
     if (original.hasAttribute(name)) input.setAttribute(name, original.getAttribute(name));
