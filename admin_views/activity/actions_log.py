@@ -181,10 +181,10 @@ class ActionView(LiveList, BaseView):
         """The session it belongs to."""
         return {**super().details_context(obj), "session_id": session_of(obj)}
 
-    @expose("/card/<name>/")
-    def card_view(self, name: str) -> str:
+    @expose("/card/<card>/")
+    def card_view(self, card: str) -> str:
         """The outcome alone: what live updates fetch."""
-        if name != "outcome":
+        if card != "outcome":
             abort(404)
         obj = self.get_one(request.args.get("id"))
         return self.render("activity/_action_outcome.html", model=obj, session_id=session_of(obj))

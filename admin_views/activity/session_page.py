@@ -99,14 +99,14 @@ class SessionPage:
             "entries": session_queries.ledger_entries(self.db_session, session_id=obj.id),
         }
 
-    @expose("/card/<name>/")
-    def card_view(self, name: str) -> str:
+    @expose("/card/<card>/")
+    def card_view(self, card: str) -> str:
         """One live card: status or price."""
-        if name not in CARDS:
+        if card not in CARDS:
             abort(404)
         obj = self.get_one(request.args.get("id"), options=self.details_options())
-        context = self._status(obj) if name == "status" else self._price(obj)
-        return self.render(f"activity/_session_{name}.html", model=obj, **context)
+        context = self._status(obj) if card == "status" else self._price(obj)
+        return self.render(f"activity/_session_{card}.html", model=obj, **context)
 
     @expose("/curve/")
     def curve_view(self) -> str:

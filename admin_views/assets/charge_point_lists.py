@@ -119,7 +119,7 @@ def has_group(key: str) -> Any:
 
 def tariff_group_choices() -> list[tuple[str, str]]:
     """The tariff groups, and what has none."""
-    return [("none", "None: no paid session can start"), *((str(number), name) for number, name in tariff_groups())]
+    return [("none", "No tariff group"), *((str(number), name) for number, name in tariff_groups())]
 
 
 def _hardware_choices() -> list[tuple[str, str]]:

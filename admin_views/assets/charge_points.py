@@ -277,14 +277,14 @@ class ChargePointView(LiveList, BaseView):
         found = queries.usage(self.db_session, since=chosen.since, until=chosen.until, charge_point_ids=[obj.id])
         return {"usage": found, "period": chosen, "periods": PERIODS}
 
-    @expose("/card/<name>/")
-    def card_view(self, name: str) -> str:
+    @expose("/card/<card>/")
+    def card_view(self, card: str) -> str:
         """One live card: status, evses or usage."""
-        if name not in ("status", "evses", "usage"):
+        if card not in ("status", "evses", "usage"):
             abort(404)
         obj = self.get_one(request.args.get("id"), options=self.details_options())
-        context = self._usage(obj) if name == "usage" else self._cards(obj)
-        return self.render(f"assets/_{name}_card.html", model=obj, **context)
+        context = self._usage(obj) if card == "usage" else self._cards(obj)
+        return self.render(f"assets/_{card}_card.html", model=obj, **context)
 
     @expose("/evse-code/")
     def evse_code_view(self) -> Any:

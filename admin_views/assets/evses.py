@@ -222,12 +222,12 @@ class EvseView(OffMenu, LiveList, BaseView):
         found = queries.usage(self.db_session, since=chosen.since, until=chosen.until, evse_id=obj.id)
         return {"usage": found, "period": chosen, "periods": PERIODS}
 
-    @expose("/card/<name>/")
-    def card_view(self, name: str) -> str:
+    @expose("/card/<card>/")
+    def card_view(self, card: str) -> str:
         """One live card: status, session or usage."""
-        if name not in ("status", "session", "usage"):
+        if card not in ("status", "session", "usage"):
             abort(404)
         obj = self.get_one(request.args.get("id"), options=self.details_options())
-        context = self._usage(obj) if name == "usage" else self._cards(obj)
-        template = "assets/_usage_card.html" if name == "usage" else f"assets/_evse_{name}_card.html"
+        context = self._usage(obj) if card == "usage" else self._cards(obj)
+        template = "assets/_usage_card.html" if card == "usage" else f"assets/_evse_{card}_card.html"
         return self.render(template, model=obj, **context)
