@@ -2,8 +2,9 @@
 
 There is no timer: an idle writer commits at once, a busy one commits more rows at a time. ``write`` returns
 only after the COMMIT that holds its row, so that a station is answered with what is on disk (stations.md, "Group
-commit"). A row the database refuses is retried alone and fails alone. Works on threads and, when the process
-is monkey-patched, on greenlets.
+commit"). A row the database refuses is retried alone and fails alone. A connection lost while it commits leaves open
+whether it did: the batch is written again, so a row may be there twice, but never not at all. Works on threads and,
+when the process is monkey-patched, on greenlets.
 """
 
 from __future__ import annotations
@@ -75,6 +76,7 @@ class GroupCommit:
         self._wake = threading.Event()
         self._room = threading.Condition(self._lock)
         self._stopping = False
+        self._ended = False
         self._thread = threading.Thread(target=self._run, name=f"group-commit-{name}", daemon=True)
         self._rows = BATCH_ROWS.labels(name)
         self._dropped = LOST.labels(name)
@@ -106,6 +108,8 @@ class GroupCommit:
             while len(self._batch.items) >= self._max_pending:
                 if not self._room.wait(max(0.0, deadline - time.monotonic())):
                     raise QueueFull("the database is too far behind")
+            if self._ended:
+                raise WriteFailed("the process is stopping")
             batch = self._batch
             first = len(batch.items)
             batch.items.extend(items)
@@ -119,7 +123,7 @@ class GroupCommit:
     def offer(self, kind: Kind[T], item: T) -> bool:
         """Queue an item without waiting; False (and counted) when the queue is full. For logs only."""
         with self._lock:
-            if len(self._batch.items) >= self._max_pending:
+            if self._ended or len(self._batch.items) >= self._max_pending:
                 self._dropped.inc()
                 return False
             self._batch.items.append((kind, item))
@@ -134,34 +138,42 @@ class GroupCommit:
             self._wake.clear()
             with self._room:
                 batch, self._batch = self._batch, _Batch()
+                self._ended = self._stopping and not batch.items
                 self._room.notify_all()
+            if self._ended:
+                return
             if batch.items:
                 self._commit(batch)
-            elif self._stopping:
-                return
             if self._stopping:
                 self._wake.set()
 
     def _commit(self, batch: _Batch) -> None:
         self._rows.observe(len(batch.items))
         give_up_at = time.monotonic() + RECONNECT_FOR_S
+        try:
+            self._write_patiently(batch.items, give_up_at)
+        except psycopg.OperationalError as error:
+            log.error("group_commit.database_away", writer=self.name, rows=len(batch.items), error=str(error))
+            batch.errors = {i: cast(Exception, error) for i in range(len(batch.items))}
+        except Exception as error:  # a bad row: its neighbours must not fail with it
+            self._drop_connection()
+            log.warning("group_commit.retrying_singly", writer=self.name, error=str(error))
+            self._write_singly(batch, give_up_at)
+        batch.done.set()
+
+    def _write_patiently(self, items: Sequence[tuple[Kind[Any], Any]], give_up_at: float) -> None:
+        """Write, again when the connection was lost or a deadlock undid it, until ``give_up_at`` (monotonic)."""
+        pause_s = 0.02
         while True:
             try:
-                self._write_together(batch.items)
-                break
-            except psycopg.OperationalError as error:
+                self._write_together(items)
+                return
+            except psycopg.OperationalError:
                 self._drop_connection()
                 if time.monotonic() > give_up_at or self._stopping:
-                    log.error("group_commit.database_away", writer=self.name, rows=len(batch.items))
-                    batch.errors = {i: cast(Exception, error) for i in range(len(batch.items))}
-                    break
-                time.sleep(0.5)
-            except Exception as error:  # a bad row: its neighbours must not fail with it
-                self._drop_connection()
-                log.warning("group_commit.retrying_singly", writer=self.name, error=str(error))
-                self._write_singly(batch)
-                break
-        batch.done.set()
+                    raise
+                time.sleep(pause_s)
+                pause_s = min(0.5, pause_s * 2)
 
     def _write_together(self, items: Sequence[tuple[Kind[Any], Any]]) -> None:
         connection = self._open()
@@ -173,10 +185,10 @@ class GroupCommit:
                 kind.write(cursor, rows)
         connection.commit()
 
-    def _write_singly(self, batch: _Batch) -> None:
+    def _write_singly(self, batch: _Batch, give_up_at: float) -> None:
         for index, entry in enumerate(batch.items):
             try:
-                self._write_together([entry])
+                self._write_patiently([entry], give_up_at)
             except Exception as error:  # whatever is wrong with this row, it is told to its own writer
                 self._drop_connection()
                 log.error("group_commit.row_refused", writer=self.name, kind=entry[0].name, error=str(error))
