@@ -83,7 +83,7 @@ class TariffGroupView(BaseView):
     details_load_options = (
         _LINKS.selectinload(Tariff.levels),
         _LINKS.selectinload(Tariff.user_groups),
-        _LINKS.selectinload(Tariff.partners),
+        _LINKS.joinedload(Tariff.partners),
     )
 
     form = GroupForm

@@ -181,6 +181,7 @@ class TariffView(BaseView):
 
     def on_model_change(self, form: Any, model: Any, is_created: bool) -> None:
         """Blank the prices of other types; count the revision."""
+        model.name = model.name.strip()
         verbs.settle_terms(self.db_session, tariff=model, before=None if is_created else form.charged_before)
 
     def on_model_delete(self, model: Any) -> None:

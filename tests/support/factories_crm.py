@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
-from flask import Flask
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
@@ -18,7 +17,23 @@ from app.core.permissions import Permission
 from app.crm.models import RfidTag, User, UserGroup
 from app.tariffs import groups
 from app.tariffs.models import Tariff, TariffGroup, TariffType
-from tests.ui.checked_client import CheckedClient
+from tests.support.factories_dashboard import Visitor, signed_in
+
+#: what the tests of these pages use, beside what is made here
+__all__ = [
+    "NOW",
+    "CountedQueries",
+    "Visitor",
+    "admin",
+    "credited",
+    "role",
+    "signed_in",
+    "tag",
+    "tariff",
+    "tariff_group",
+    "user",
+    "user_group",
+]
 
 NOW = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
 
@@ -42,15 +57,6 @@ def admin(session: Session, name: str = "Olga Operator", role_name: str = "Super
     session.add(made)
     session.flush()
     return made
-
-
-def signed_in(app: Flask, somebody: Admin) -> CheckedClient:
-    """A checking client with the session of this admin. The admin must be committed."""
-    client = CheckedClient(app)
-    with client.session_transaction() as cookie:
-        cookie["_user_id"] = somebody.get_id()
-        cookie["_fresh"] = True
-    return client
 
 
 def user(session: Session, email: str = "alex.petkov@example.com", **values: Any) -> User:
