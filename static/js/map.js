@@ -29,7 +29,10 @@ window.SyncMap = (() => {
     const made = L.marker([latitude, longitude], { icon: icon(status), title: name, alt: name });
     made.locationId = id;
     made.status = status;
-    made.bindPopup(() => popup(id), { minWidth: 240, maxWidth: 320 });
+    // the same element while it is open: Leaflet asks for it again whenever its size is to be measured
+    let box = null;
+    made.bindPopup(() => { box = box || popup(id); return box; }, { minWidth: 240, maxWidth: 320 });
+    made.on('popupclose', () => { box = null; });
     return made;
   }
 

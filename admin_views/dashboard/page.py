@@ -1,0 +1,93 @@
+"""The Dashboard's page, its cards one by one, and the map's data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import abort, jsonify, redirect, request
+from flask_admin import expose
+from flask_login import current_user
+
+from admin_views.base import PageView
+from admin_views.dashboard import cards, worldmap
+from admin_views.widgets.cells import details_url
+from admin_views.widgets.chrome import menu
+from app.core.db import db
+from app.core.models import Admin
+from app.core.permissions import Permission
+from app.dashboard import choices, sites
+from app.dashboard.periods import Period
+
+
+class Dashboard(PageView):
+    """The page an admin lands on. Manual, "Dashboard"."""
+
+    resource = "dashboard.home"
+    title = "Dashboard"
+    icon = "layout-dashboard"
+
+    @expose("/")
+    def index(self) -> Any:
+        """All cards that the admin may see, in rows, and the map."""
+        admin = _me()
+        permitted = cards.permitted(admin)
+        shown = cards.Board(db.session(), admin).shown(permitted)
+        with_map = self.may(Permission.LOCATION_VIEW)
+        return self.render(
+            "dashboard/page.html",
+            rows=[[found for name in row for found in shown.get(name, ())] for row in cards.ROWS],
+            map_row=cards.ROWS.index(("map",)),
+            map=worldmap.draw(db.session(), admin.locale) if with_map else None,
+            topics=sorted(
+                {card.topic for card in permitted if card.topic} | ({"charge_points"} if with_map else set())
+            ),
+            periods=list(Period),
+        )
+
+    @expose("/dashboard/cards/<name>/", methods=("GET", "POST"))
+    def card(self, name: str) -> Any:
+        """The inside of one card; POST keeps the period chosen for it."""
+        admin = _me()
+        card = cards.find(admin, name)
+        if card is None:
+            abort(404)
+        if request.method == "POST":
+            period = next((period for period in Period if period.value == request.form.get("period")), None)
+            if period is None or not card.has_period:
+                abort(400, description="That period is not offered.")
+            choices.choose(db.session(), admin=admin, card=name, period=period)
+            db.session.commit()
+        only = name if name.startswith(cards.REVENUE) else ""
+        [shown] = cards.Board(db.session(), admin).shown([card], only=only)[card.name]
+        return self.render(f"dashboard/_{card.kind}.html", shown=shown)
+
+    @expose("/dashboard/map/pins.json")
+    def pins(self) -> Any:
+        """How the locations stand, or (``?all=1``) where they are too: for an open map."""
+        self.require(Permission.LOCATION_VIEW)
+        if request.args.get("all") == "1":
+            return jsonify(worldmap.pins(db.session(), _me().locale))
+        return jsonify(worldmap.statuses(db.session()))
+
+    @expose("/dashboard/map/locations/<int:number>/")
+    def place(self, number: int) -> Any:
+        """The tooltip of a pin."""
+        self.require(Permission.LOCATION_VIEW)
+        site = sites.site(db.session(), location_id=number) if number < 2**63 else None
+        if site is None:
+            abort(404)
+        return self.render("dashboard/_site.html", site=site, url=details_url(site.location))
+
+    def inaccessible_callback(self, name: str, **kwargs: Any) -> Any:
+        """Whose role has no dashboard (Analyst) lands on the first page it has."""
+        if current_user.is_authenticated and name == "index":
+            first = next((entries[0] for _, entries in menu(self) if entries), None)
+            return redirect(first.url) if first else abort(403)
+        return super().inaccessible_callback(name, **kwargs)
+
+
+def _me() -> Admin:
+    admin = current_user._get_current_object()
+    if not isinstance(admin, Admin):
+        abort(401)
+    return admin
