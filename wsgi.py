@@ -85,7 +85,7 @@ def main() -> int:
         if config.role == "simulator":
             import ocpp_ws.simulator.demo
 
-            return ocpp_ws.simulator.demo.run(flask_app)
+            return ocpp_ws.simulator.demo.run(flask_app, config)
         import ocpp_ws.run
 
         return ocpp_ws.run.serve(flask_app, config)
