@@ -94,7 +94,7 @@ function picker(element) {
 
 export function enhance(root) {
   const within = (selector) => [...root.querySelectorAll(selector)].filter((element) => !element.tomselect);
-  for (const element of within('select[data-role=select2]')) {
+  for (const element of within('select[data-role=select2], select[multiple]')) {
     if (element.options.length > FEW_OPTIONS || element.multiple) searchable(element);
   }
   for (const element of within('input[data-role=select2-ajax]')) related(element);
