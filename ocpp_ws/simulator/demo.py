@@ -39,7 +39,7 @@ def fleet_config(stations: list[DemoStation], port: int) -> FleetConfig:
             station.identifier,
             station.password,
             station.make,
-            [EvseSpec(each.network_id, "DC" if each.kind == "DC" else "AC", each.max_power_w) for each in station.evses],
+            [EvseSpec(e.network_id, "DC" if e.kind == "DC" else "AC", e.max_power_w) for e in station.evses],
             station.id_tags,
         )
         for station in stations
