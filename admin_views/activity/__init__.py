@@ -17,5 +17,5 @@ def views() -> list[Any]:
     return [
         ChargingSessionView(ChargingSession, db),
         AuthorizationView(Authorization, db),
-        ActionView(Action, db, url="/activity/actions"),
+        ActionView(Action, db, name="Actions log"),
     ]

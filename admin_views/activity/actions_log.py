@@ -68,7 +68,7 @@ def _station(condition: Any) -> Any:
 class ActionView(LiveList, BaseView):
     """Who did what, on what, why, when, and what came of it."""
 
-    resource, singular, plural = "activity.action", "Action", "Actions log"
+    resource, singular, plural = "activity.action", "Action", "Actions"
     section, icon = "Activity", "history"
     live_topic = "actions"
     can_create = can_edit = can_delete = False
@@ -172,6 +172,11 @@ class ActionView(LiveList, BaseView):
         ),
         Facts("Request and response", ("command", "request", "response", "error")),
     )
+
+    def render(self, template: str, **context: Any) -> str:
+        """The list is called by its menu entry."""
+        context.setdefault("page_title", "Actions log")
+        return str(super().render(template, **context))
 
     def live_topics(self, obj: Action) -> list[str]:
         """The action."""

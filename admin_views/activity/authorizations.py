@@ -8,6 +8,7 @@ from markupsafe import Markup
 from sqlalchemy import or_, select
 from sqlalchemy.orm import joinedload
 
+from admin_views.activity.sessions import linked
 from admin_views.assets.charge_point_lists import at_location
 from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere
 from admin_views.base import BaseView, Facts, Related, pill, url_if
@@ -37,15 +38,15 @@ def result(view: Any, context: Any, obj: Authorization, name: str) -> Any:
 
 def place(view: Any, context: Any, obj: Authorization, name: str) -> Any:
     """EVSE or charge point, with the location, as the manual shows it."""
-    location = cells.record(obj.charge_point.zone.location)
+    location = linked(obj.charge_point.zone.location)
     if obj.evse is not None:
-        return Markup("EVSE ID: {} ({}) {}").format(cells.record(obj.evse), cells.record(obj.charge_point), location)
+        return Markup("EVSE ID: {} ({}) {}").format(linked(obj.evse), linked(obj.charge_point), location)
     return Markup("CP ID: {} {}").format(_identifier(obj.charge_point), location)
 
 
 def _identifier(station: ChargePoint) -> Any:
     url = cells.details_url(station)
-    return cells.link(url, station.identifier) if url else station.identifier
+    return cells.link(url, station.identifier, css="text-link") if url else station.identifier
 
 
 def _user(like: str) -> Any:

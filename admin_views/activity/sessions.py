@@ -6,7 +6,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import joinedload
 
@@ -14,12 +14,13 @@ from admin_views import formats
 from admin_views.activity.session_page import SessionPage
 from admin_views.assets.charge_point_lists import at_location
 from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere, YesNoWhere
-from admin_views.base import BaseView, Outcome, RemoteAction
+from admin_views.base import BaseView, Outcome, RemoteAction, pill
 from admin_views.widgets import cells
+from admin_views.widgets.chrome import icon
 from app.assets.models import ChargePoint, ChargingZone, Evse, EvseType
 from app.charging import remote
 from app.charging.commands import NotManaged
-from app.charging.lifecycle import RUNNING, LifecycleError
+from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
 from app.charging.models import ChargingSession
 from app.charging.session_queries import duration_of
 from app.charging.sessions import FLAGS, flag_labels
@@ -62,8 +63,24 @@ def evse(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
     station = obj.charge_point
     kind = f" ({obj.evse.type.label}{' ' + formats.power(obj.evse.max_power_w) if obj.evse.max_power_w else ''})"
     return Markup('<span>EVSE ID: {}{}</span><br><span class="text-secondary">{}, {}</span>').format(
-        cells.record(obj.evse), kind, cells.record(station), cells.record(station.zone.location)
+        linked(obj.evse), kind, linked(station), linked(station.zone.location)
     )
+
+
+def linked(obj: Any) -> Any:
+    """A record within other words: its link is underlined."""
+    return cells.record(obj, css="text-link")
+
+
+def user(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """Who charged; a long name on two lines."""
+    return cells.record(obj.user, css="two-lines")
+
+
+def payment(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """Paid or not; what is owed stands out."""
+    found = obj.payment_status
+    return found if context is None else pill(found, "orange" if found is PaymentStatus.OUTSTANDING else None)
 
 
 def roaming(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
@@ -75,12 +92,10 @@ def flags(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
     """How many things were unusual, in words on hover."""
     if not obj.flags:
         return None
-    words = flag_labels(obj.flags)
-    return Markup('<span title="{}">{}</span>').format("; ".join(words), escape(words[0]) + _more(len(words)))
-
-
-def _more(count: int) -> str:
-    return f" and {count - 1} more" if count > 1 else ""
+    words = "; ".join(flag_labels(obj.flags))
+    return Markup('<span class="flagged" title="{}">{}{}</span>').format(
+        words, icon("flag", label=words), len(obj.flags)
+    )
 
 
 # --- filters
@@ -199,8 +214,10 @@ class ChargingSessionView(SessionPage, LiveList, BaseView):
         "created_at": "Created at",
         "currency": "Currency",
     }
-    column_pills = ("status", "payment_status")
+    column_pills = ("status",)
     column_formatters = {
+        "user": user,
+        "payment_status": payment,
         "duration": duration,
         "energy_wh": energy,
         "total_gross": total,

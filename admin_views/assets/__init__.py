@@ -21,7 +21,9 @@ def views() -> list[Any]:
         LocationView(Location, db),
         ChargingZoneView(ChargingZone, db),
         ChargePointView(ChargePoint, db),
-        UnknownStationView(UnknownStation, db, endpoint="unknown_station", url="/assets/tried-to-connect"),
+        UnknownStationView(
+            UnknownStation, db, name="Tried to Connect", endpoint="unknown_station", url="/assets/tried-to-connect"
+        ),
         EvseView(Evse, db, endpoint="evse", url="/assets/evses"),
         *log_views(),
     ]

@@ -28,7 +28,7 @@ COLUMN_LABELS = {
     "status": "System status",
     "state.connection": "Connection",
     "state.connected": "Socket open",
-    "hardware": "Hardware status",
+    "hardware": "Hardware",
     "state.last_seen_at": "Last seen",
     "state.vendor": "Vendor",
     "state.model": "Model",

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload, selectinload
 from wtforms.validators import ValidationError
 
+from admin_views import formats
 from admin_views.assets import charge_point_form as form_of
 from admin_views.assets.charge_point_actions import ACTIONS
 from admin_views.assets.charge_point_lists import COLUMN_LABELS, EXPORT, filters, related
@@ -18,7 +19,8 @@ from admin_views.assets.fields import tariff_groups
 from admin_views.assets.messages import communication_context
 from admin_views.assets.ocpp_address import ocpp_url
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, LiveList, period
-from admin_views.base import BaseView, Facts, Lookup, pill
+from admin_views.base import BaseView, Facts, Lookup, follow, pill
+from admin_views.widgets import cells
 from admin_views.widgets.tabs import own_errors
 from app.assets import verbs
 from app.assets.models import ChargePoint, ChargingZone, Evse
@@ -42,6 +44,22 @@ def hardware(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
     """The hardware in one word, its error on hover."""
     found = queries.station_hardware(obj.state.status, [evse.state.status for evse in obj.evses])
     return found if context is None else pill(found, title=queries.error_of(obj.state))
+
+
+def name(view: Any, context: Any, obj: ChargePoint, column: str) -> Any:
+    """Its name, which leads to its page."""
+    return obj.name if context is None else cells.record(obj, css="cell-lead two-lines")
+
+
+def short(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
+    """A related record, cut in the list where it is long."""
+    found = follow(obj, name)
+    return found if context is None or found is None else cells.record(found, css="two-lines")
+
+
+def seen(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
+    """How long ago, the time on hover."""
+    return obj.state.last_seen_at if context is None else formats.ago(obj.state.last_seen_at)
 
 
 def address(view: Any, context: Any, obj: ChargePoint, name: str) -> str:
@@ -77,7 +95,16 @@ class ChargePointView(LiveList, BaseView):
     )
     column_labels = COLUMN_LABELS
     column_pills = ("status", "state.connection")
-    column_formatters = {"hardware": hardware, "ocpp_url": address, "network_password": password}
+    column_formatters_detail = {"name": lambda view, context, obj, column: obj.name}
+    column_formatters = {
+        "name": name,
+        "hardware": hardware,
+        "zone": short,
+        "zone.location": short,
+        "state.last_seen_at": seen,
+        "ocpp_url": address,
+        "network_password": password,
+    }
     column_sortable_list = (
         "name",
         ("zone", "zone.name"),

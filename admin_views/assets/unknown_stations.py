@@ -53,7 +53,7 @@ def next_step(view: Any, context: Any, obj: UnknownStation, name: str) -> Any:
 class UnknownStationView(LiveList, BaseView):
     """Who tried, from where, why it was refused, and how often."""
 
-    resource, singular, plural = "assets.charge_point", "Refused Station", "Tried to Connect"
+    resource, singular, plural = "assets.charge_point", "Refused Station", "Refused Stations"
     section, icon = "Assets", "plug-connected-x"
     description = "Stations that tried to connect and were refused: unknown Charge Point IDs and wrong passwords."
     empty_hint = "Stations with an unknown Charge Point ID or a wrong password appear here."
@@ -109,6 +109,11 @@ class UnknownStationView(LiveList, BaseView):
             help="Takes the stations off this list. They come back when they try again.",
         ),
     )
+
+    def render(self, template: str, **context: Any) -> str:
+        """The list is called by its menu entry."""
+        context.setdefault("page_title", "Tried to Connect")
+        return str(super().render(template, **context))
 
     def list_context(self, page: Any) -> dict[str, Any]:
         """Which of the page's IDs are charge points already."""

@@ -1,8 +1,14 @@
 // The curve of a charging session: energy as an area, power as a line, drawn again after every swap and theme change.
 let chart = null;
 
-function tone(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+// the colour behind a variable of the theme (or a part of it), in a form that a canvas understands
+function tone(name, share = 100) {
+  const probe = document.createElement('span');
+  probe.style.color = share === 100 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${share}%, transparent)`;
+  document.body.append(probe);
+  const colour = getComputedStyle(probe).color;
+  probe.remove();
+  return colour;
 }
 
 function axis(text, position, grid) {
@@ -22,6 +28,7 @@ function draw() {
     chart = null;
   }
   if (!canvas || !window.Chart || chart) return;
+  window.Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
   const data = JSON.parse(canvas.dataset.curve);
   const line = { pointRadius: data.labels.length > 60 ? 0 : 2, borderWidth: 2, spanGaps: true };
   const points = (values) => values.map((y, index) => ({ x: data.minutes[index], y }));
@@ -31,7 +38,7 @@ function draw() {
     type: 'line',
     data: {
       datasets: [
-        { ...line, label: 'Energy (kWh)', data: points(data.energy), yAxisID: 'energy', borderColor: tone('--tblr-green'), backgroundColor: `rgba(${tone('--tblr-green-rgb')}, .12)`, fill: true },
+        { ...line, label: 'Energy (kWh)', data: points(data.energy), yAxisID: 'energy', borderColor: tone('--tblr-green'), backgroundColor: tone('--tblr-green', 12), fill: true },
         { ...line, label: 'Power (kW)', data: points(data.power), yAxisID: 'power', borderColor: tone('--tblr-primary'), backgroundColor: tone('--tblr-primary'), stepped: 'before' },
       ],
     },

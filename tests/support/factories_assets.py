@@ -183,7 +183,7 @@ def make_session(
         user_id=user.id if user else None,
         source=AuthorizationSource.RFID_TAG,
         status=status,
-        payment_status=PaymentStatus.PENDING,
+        payment_status=PaymentStatus.NOT_BILLED if status is SessionStatus.FAILED else PaymentStatus.PENDING,
         created_at=started_at,
         started_at=None if status in (SessionStatus.PENDING, SessionStatus.FAILED) else started_at,
         stopped_at=started_at + timedelta(minutes=minutes) if over else None,
