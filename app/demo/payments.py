@@ -1,0 +1,192 @@
+"""How the past was paid: top-ups, one debit and one transaction per session that cost something, final balances.
+
+References and keys are the live product's, so that billing any of these sessions again changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from app.billing.ledger import ADD_BALANCE
+from app.billing.models import LedgerEntryType, TransactionStatus, TransactionType
+from app.charging.bill import BALANCE_PROCESSOR
+from app.core.actions import open_action
+from app.core.models import ActionStatus, Admin
+from app.crm.models import User
+from app.demo.bulk import copy_rows, reserve_ids
+from app.demo.history import Visit
+from app.demo.people import Driver
+
+_TOP_UPS = (Decimal("25.00"), Decimal("50.00"), Decimal("50.00"), Decimal("100.00"))
+#: a balance below this is topped up after the charge that made it so
+_LOW = Decimal("20.00")
+#: simulated cars are many times livelier than real ones, so the demo's drivers begin with something in hand
+IN_HAND = Decimal("150.00")
+_GOODWILL = (
+    "The cable was stuck for half an hour",
+    "Charged twice by the old system",
+    "Station went out of order during the charge",
+    "Thanks for reporting the damaged screen",
+)
+
+
+@dataclass
+class _Movement:
+    at: datetime
+    driver: Driver
+    type: LedgerEntryType
+    signed_amount: Decimal
+    reference: str
+    description: str | None = None
+    visit: Visit | None = None
+    action_id: int | None = None
+    balance_after: Decimal = Decimal(0)
+    id: int = 0
+
+
+def pay(
+    session: Session,
+    rng: Random,
+    *,
+    visits: Sequence[Visit],
+    drivers: Sequence[Driver],
+    currency: str,
+    actor: Admin | None,
+    now: datetime,
+) -> None:
+    """Write accounts, ledger and transactions of what the visits cost. Every balance stays above zero."""
+    movements = _movements(rng, visits, drivers, now)
+    _thank(session, rng, movements, actor)
+    movements.sort(key=lambda movement: movement.at)
+    balances = {driver.id: Decimal(0) for driver in drivers}
+    ids = reserve_ids(session, "ledger_entry", len(movements))
+    for movement, number in zip(movements, ids, strict=True):
+        balances[movement.driver.id] += movement.signed_amount
+        movement.id, movement.balance_after = number, balances[movement.driver.id]
+    accounts = dict(zip(balances, reserve_ids(session, "balance_account", len(balances)), strict=True))
+    copy_rows(
+        session,
+        "balance_account",
+        ("id", "user_id", "currency", "balance"),
+        ((accounts[user_id], user_id, currency, balance) for user_id, balance in balances.items()),
+    )
+    _write_ledger(session, movements, accounts)
+    _write_transactions(session, movements, currency)
+
+
+def _movements(rng: Random, visits: Sequence[Visit], drivers: Sequence[Driver], now: datetime) -> list[_Movement]:
+    """Debits in the order of time, and the top-ups that were needed; balances by driver as they go."""
+    found: list[_Movement] = []
+    balances: dict[int, Decimal] = {}
+
+    def top_up(driver: Driver, at: datetime, amount: Decimal) -> None:
+        balances[driver.id] = balances.get(driver.id, Decimal(0)) + amount
+        reference = f"demo:top-up:{len(found)}"
+        found.append(_Movement(at, driver, LedgerEntryType.TOP_UP, amount, reference))
+
+    first = min(visit.at for visit in visits)
+    for driver in drivers:
+        top_up(driver, first - timedelta(hours=rng.randint(2, 96)), rng.choice(_TOP_UPS))
+    for visit in sorted(visits, key=lambda visit: visit.received_at):
+        driver = visit.driver
+        if not visit.gross:
+            continue
+        while balances[driver.id] < visit.gross:
+            top_up(driver, visit.at - timedelta(seconds=90), rng.choice(_TOP_UPS))
+        balances[driver.id] -= visit.gross
+        found.append(
+            _Movement(
+                at=visit.received_at,
+                driver=driver,
+                type=LedgerEntryType.CHARGING_SESSION,
+                signed_amount=-visit.gross,
+                reference=charge_reference(visit),
+                description=f"Charging session {visit.id}",
+                visit=visit,
+            )
+        )
+        if balances[driver.id] < _LOW:
+            top_up(driver, visit.received_at + timedelta(seconds=rng.randint(60, 900)), rng.choice(_TOP_UPS))
+    for driver in drivers:
+        while balances[driver.id] < IN_HAND:
+            top_up(driver, now - timedelta(minutes=rng.randint(1, 9)), Decimal("100.00"))
+    return found
+
+
+def charge_reference(visit: Visit) -> str:
+    """The reference of a session's debit and the key of its transaction."""
+    return f"session:{visit.id}:charge"
+
+
+def _thank(session: Session, rng: Random, movements: list[_Movement], actor: Admin | None) -> None:
+    """A few credits by the operator, each an action with a reason."""
+    charges = [movement for movement in movements if movement.visit is not None]
+    for movement in rng.sample(charges, min(12, len(charges))):
+        at, user = movement.at + timedelta(seconds=30), movement.driver.user
+        action = open_action(
+            session,
+            name=ADD_BALANCE,
+            target_type=User.__tablename__,
+            target_id=user.id,
+            target_label=user.email,
+            reason=rng.choice(_GOODWILL),
+            actor=actor,
+            status=ActionStatus.FINISHED,
+            info="5.00 EUR",
+            now=at,
+        )
+        movements.append(
+            _Movement(
+                at=at,
+                driver=movement.driver,
+                type=LedgerEntryType.OPERATOR_TOP_UP,
+                signed_amount=Decimal("5.00"),
+                reference=f"action:{action.id}:top-up",
+                description=action.reason,
+                action_id=action.id,
+            )
+        )
+
+
+def _write_ledger(session: Session, movements: Sequence[_Movement], accounts: dict[int, int]) -> None:
+    def row(movement: _Movement) -> tuple[Any, ...]:
+        amount = movement.signed_amount
+        return (
+            movement.id, accounts[movement.driver.id], movement.at, movement.type, movement.reference,
+            max(amount, Decimal(0)), max(-amount, Decimal(0)), movement.balance_after,
+            movement.visit.id if movement.visit else None, movement.action_id, movement.description,
+        )  # fmt: skip
+
+    columns = (
+        "id", "account_id", "at", "type", "reference", "credit", "debit", "balance_after", "session_id", "action_id",
+        "description",
+    )  # fmt: skip
+    copy_rows(session, "ledger_entry", columns, map(row, movements))
+
+
+def _write_transactions(session: Session, movements: Sequence[_Movement], currency: str) -> None:
+    columns = (
+        "partner_id", "created_at", "updated_at", "type", "status", "amount", "currency", "user_id", "session_id",
+        "processor", "processor_reference", "idempotency_key",
+    )  # fmt: skip
+    copy_rows(
+        session,
+        "transaction",
+        columns,
+        (
+            (
+                movement.visit.outlet.station.partner_id, movement.at, movement.at, TransactionType.CHARGE,
+                TransactionStatus.SUCCEEDED, -movement.signed_amount, currency, movement.driver.id, movement.visit.id,
+                BALANCE_PROCESSOR, f"ledger:{movement.id}", movement.reference,
+            )
+            for movement in movements
+            if movement.visit is not None
+        ),
+    )  # fmt: skip
