@@ -21,7 +21,7 @@ from admin_views.widgets.access import VERBS
 from app.core import roles
 from app.core.admins import AdminProtected
 from app.core.models import Admin
-from app.core.permissions import Permission
+from app.core.permissions import Permission, known
 
 #: the sections as the menu calls them
 SECTIONS = {
@@ -107,8 +107,8 @@ class PermissionsField(SelectMultipleField):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """What is ticked."""
-        return frozenset(Permission(value) for value in self.data or ())
+        """What is ticked, as far as it exists."""
+        return known(self.data or ())
 
     @staticmethod
     def widget(field: PermissionsField, **attributes: Any) -> Markup:

@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session, joinedload
 from app.billing.models import BalanceAccount, LedgerEntry
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import ChargingSession
-from app.core import rates
 from app.core.db import db
 from app.core.rates import BASE_CURRENCY
 from app.core.settings import get_text
@@ -50,9 +49,15 @@ def balance_sql() -> ColumnElement[Decimal]:
     return func.coalesce(stored.correlate(User).scalar_subquery(), 0)
 
 
+def full_name_sql() -> ColumnElement[str]:
+    """What ``User.full_name`` says, for sorting."""
+    names = func.trim(User.first_name + " " + User.last_name)
+    return func.lower(func.coalesce(func.nullif(names, ""), User.email))
+
+
 def balances(session: Session, *, user_ids: Sequence[int]) -> dict[int, tuple[tuple[str, Decimal], ...]]:
     """Each user's balance in the base currency, and in other currencies where it is not 0."""
-    base = rates.base_currency(session).code
+    base = get_text(session, BASE_CURRENCY)
     query = (
         select(BalanceAccount.user_id, BalanceAccount.currency, BalanceAccount.balance)
         .where(BalanceAccount.user_id.in_(user_ids))
@@ -85,7 +90,7 @@ def user_figures(session: Session, *, user: User) -> UserFigures:
     return UserFigures(
         session_count=sum(count for _, count, _, _ in rows),
         energy_wh=sum((energy for _, _, energy, _ in rows), Decimal(0)),
-        spent=spent or ((rates.base_currency(session).code, Decimal(0)),),
+        spent=spent or ((get_text(session, BASE_CURRENCY), Decimal(0)),),
         balances=balances(session, user_ids=[user.id])[user.id],
         tag_count=len(user.rfid_tags),
     )

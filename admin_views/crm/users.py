@@ -18,6 +18,7 @@ from admin_views.crm.actions import USER_ACTIONS
 from admin_views.crm.filters import BalanceAtLeast, BalanceAtMost
 from admin_views.widgets.cells import follow
 from admin_views.widgets.export import BATCH_ROWS
+from app.core import rates, settings
 from app.core.i18n import LANGUAGES
 from app.core.models import Action
 from app.core.sign_in import InvalidEmail, checked_email
@@ -63,6 +64,9 @@ class UserView(BaseView):
 
     column_list = ("status", "email", "full_name", "phone", "groups", BALANCE, "created_at")
     column_labels = {
+        "email": "E-mail",
+        "first_name": "First name",
+        "last_name": "Last name",
         "full_name": "Name",
         "created_at": "Registration date",
         "groups": "Groups",
@@ -130,7 +134,7 @@ class UserView(BaseView):
 
     def get_sortable_columns(self) -> dict[Any, Any]:
         """With the two columns that are no attribute of the table."""
-        return {**super().get_sortable_columns(), "full_name": User.last_name, BALANCE: figures.balance_sql()}
+        return {**super().get_sortable_columns(), "full_name": figures.full_name_sql(), BALANCE: figures.balance_sql()}
 
     def list_page(self) -> Any:
         """With the balances of the users on the page."""
@@ -142,7 +146,7 @@ class UserView(BaseView):
 
     def export_rows(self, query: Any) -> Iterator[list[Any]]:
         """With the balance as a column of the same query, so that the whole list can be streamed."""
-        currency = figures.rates.base_currency(self.db_session).code
+        currency = settings.get_text(self.db_session, rates.BASE_CURRENCY)
         sources = [source for _, source in self.export_columns()]
         options = self.row_options(["groups"])
         balance = figures.balance_sql().label(BALANCE)
