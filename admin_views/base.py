@@ -33,11 +33,10 @@ from admin_views.widgets.fields import (
     CountryField,
     DurationField,
     EnumField,
-    I18nField,
-    I18nTextArea,
     TimezoneField,
 )
 from admin_views.widgets.filters import FilterConverter
+from admin_views.widgets.i18n import I18nField, I18nTextArea
 from admin_views.widgets.inline import NestedConverter, NestedInline
 from admin_views.widgets.keys import decode_key, encode_key, has_key
 from admin_views.widgets.listing import ListArgs, ListMixin, UnknownFilter
@@ -222,7 +221,11 @@ class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, Details
         }
         super().__init__(model, session, **options)
         self._check_declaration()
+
+    def create_blueprint(self, admin: Any) -> Any:
+        """Put the page on the application; from now on its model's records are found here."""
         register(self)
+        return super().create_blueprint(admin)
 
     def _check_declaration(self) -> None:
         names = [f"{self.resource}.view", *(self.action_permission(action) for action in self.actions)]

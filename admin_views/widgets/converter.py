@@ -17,6 +17,7 @@ from wtforms import validators
 
 from admin_views import formats
 from admin_views.widgets import fields
+from admin_views.widgets.i18n import I18nField
 from admin_views.widgets.lookups import scoped
 
 _NOTHING = object()
@@ -31,6 +32,8 @@ def server_value(column: Any) -> Any:
     return text.split("::")[0].strip("'")
 
 
+# Methods carry the names of those they replace: Flask-Admin registers all methods in alphabetical order, so that
+# one of another name for the same type might lose.
 class Converter(AdminModelConverter):
     """Flask-Admin's converter with our fields, labels in words and scoped relations."""
 
@@ -58,7 +61,7 @@ class Converter(AdminModelConverter):
             multilingual = getattr(self.view, "i18n_fields", ())
             overrides = getattr(self.view, "form_overrides", None) or {}
             if name in multilingual and name not in overrides:
-                self.view.form_overrides = {**overrides, name: fields.I18nField}
+                self.view.form_overrides = {**overrides, name: I18nField}
             field_args = _with_default(prop.columns[0], dict(field_args or {}))
         return super().convert(model, mapper, name, prop, field_args, hidden_pk)
 
@@ -85,7 +88,7 @@ class Converter(AdminModelConverter):
         return fields.EnumField(enum_class=column.type.enum_class, allow_blank=column.nullable, **field_args)
 
     @converts("Uuid", "UUID", "sqlalchemy.dialects.postgresql.base.UUID")
-    def convert_uuid(self, column: Any, field_args: Any, **extra: Any) -> Any:
+    def conv_PGUuid(self, column: Any, field_args: Any, **extra: Any) -> Any:
         """A UUID as text, checked."""
         field_args["validators"].append(validators.UUID(message="Enter a UUID."))
         field_args["filters"] = [lambda text: text or None]
@@ -97,7 +100,7 @@ class Converter(AdminModelConverter):
         return fields.DurationField(**field_args)
 
     @converts("Numeric", "Float", "Double")
-    def convert_decimal(self, column: Any, field_args: Any, **extra: Any) -> Any:
+    def handle_decimal_types(self, column: Any, field_args: Any, **extra: Any) -> Any:
         """An exact number within the column's precision."""
         kind = column.type
         kind = kind.impl_instance if isinstance(kind, TypeDecorator) else kind
@@ -107,29 +110,29 @@ class Converter(AdminModelConverter):
         return fields.DecimalField(**field_args)
 
     @converts("Integer")
-    def convert_integer(self, column: Any, field_args: Any, **extra: Any) -> Any:
+    def handle_integer_types(self, column: Any, field_args: Any, **extra: Any) -> Any:
         """A whole number within the column's width."""
         names = {cls.__name__ for cls in type(column.type).__mro__}
         bits = 64 if "BigInteger" in names else 16 if "SmallInteger" in names else 32
         return fields.IntegerField(bits=bits, **field_args)
 
     @converts("DateTime", "TIMESTAMP")
-    def convert_moment(self, field_args: Any, **extra: Any) -> Any:
+    def convert_datetime(self, field_args: Any, **extra: Any) -> Any:
         """A moment in the admin's zone."""
         return fields.LocalDateTimeField(**field_args)
 
     @converts("Date")
-    def convert_day(self, field_args: Any, **extra: Any) -> Any:
+    def convert_date(self, field_args: Any, **extra: Any) -> Any:
         """A day."""
         return fields.DateField(**field_args)
 
     @converts("JSON", "JSONB")
-    def convert_json(self, field_args: Any, **extra: Any) -> Any:
+    def convert_JSON(self, field_args: Any, **extra: Any) -> Any:
         """JSON as text; multilingual columns are named in ``i18n_fields``."""
         return fields.JsonField(**field_args)
 
     @converts("sqlalchemy.dialects.postgresql.array.ARRAY", "sqlalchemy.sql.sqltypes.ARRAY", "ARRAY")
-    def convert_list(self, column: Any, field_args: Any, **extra: Any) -> Any:
+    def conv_ARRAY(self, column: Any, field_args: Any, **extra: Any) -> Any:
         """Tags, or a choice of several members."""
         enum_class = getattr(column.type.item_type, "enum_class", None)
         if enum_class is not None:
@@ -138,7 +141,7 @@ class Converter(AdminModelConverter):
 
     def convert_i18n(self, field_args: Any, **extra: Any) -> Any:
         """A text per language (columns marked ``info={"i18n": True}``)."""
-        return fields.I18nField(**field_args)
+        return I18nField(**field_args)
 
     def convert_timezone_name(self, column: Any, field_args: Any, **extra: Any) -> Any:
         """An IANA zone (text columns named timezone)."""

@@ -1,4 +1,4 @@
-"""Form fields that Flask-Admin and WTForms lack: languages, durations, enums by label, local times, tags."""
+"""Form fields that Flask-Admin and WTForms lack: durations, enums by label, local times, exact numbers, tags."""
 
 from __future__ import annotations
 
@@ -11,87 +11,11 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask import render_template
-from markupsafe import Markup
-from wtforms import Field, fields, validators, widgets
-from wtforms.utils import unset_value
+from wtforms import fields, validators, widgets
 
 from admin_views import formats
 
-try:
-    from app.core.i18n import LANGUAGES
-except ImportError:  # the languages of the manual, until Settings can name others
-    LANGUAGES = {"en": "English"}
-
 NONE_CHOICE = "__None"
-
-
-class I18nWidget:
-    """One tab per language over one input each."""
-
-    def __call__(self, field: Field, **attributes: Any) -> Markup:
-        attributes.pop("class", None)
-        html = render_template("form/_i18n.html", field=field, languages=LANGUAGES, attributes=attributes)
-        return Markup(html)  # noqa: S704 (Jinja has escaped it)
-
-
-class I18nField(Field):
-    """A text per language, stored as ``{"en": "…", "bg": "…"}``; languages left empty are left out.
-
-    ``textarea`` draws several lines, ``max_length`` limits each text, ``required_languages`` must be filled.
-    """
-
-    widget = I18nWidget()
-
-    def __init__(
-        self,
-        label: str | None = None,
-        validators: Sequence[Any] | None = None,
-        textarea: bool = False,
-        max_length: int = 2000,
-        required_languages: Sequence[str] = (),
-        **options: Any,
-    ) -> None:
-        required = any(type(v).__name__ in ("InputRequired", "DataRequired") for v in validators or ())
-        super().__init__(label, [], **options)
-        self.textarea = textarea
-        self.max_length = max_length
-        self.required_languages = tuple(required_languages) or (("en",) if required else ())
-        if self.required_languages:
-            self.flags.required = True
-
-    def process(self, formdata: Any, data: Any = unset_value, extra_filters: Any = None) -> None:
-        """Read the inputs ``name-en``, ``name-bg``, …; without them the stored value stays."""
-        super().process(None, data, extra_filters)
-        self.data = dict(self.data or {})
-        if formdata is None:
-            return
-        names = {code: f"{self.name}-{code}" for code in LANGUAGES}
-        if any(name in formdata for name in names.values()):
-            for code, name in names.items():
-                text = (formdata.get(name) or "").strip()
-                if text:
-                    self.data[code] = text
-                else:
-                    self.data.pop(code, None)
-
-    def pre_validate(self, form: Any) -> None:
-        """Require the required languages and the length of each."""
-        for code in self.required_languages:
-            if not self.data.get(code):
-                raise validators.ValidationError(f"Enter the {LANGUAGES[code]} text.")
-        for code, text in self.data.items():
-            if len(text) > self.max_length:
-                language = LANGUAGES.get(code, code)
-                raise validators.ValidationError(f"{language}: at most {self.max_length} characters.")
-
-
-class I18nTextArea(I18nField):
-    """I18nField of several lines; ready for ``form_overrides``."""
-
-    def __init__(self, label: str | None = None, validators: Sequence[Any] | None = None, **options: Any) -> None:
-        options.setdefault("textarea", True)
-        super().__init__(label, validators, **options)
 
 
 class EnumField(fields.SelectField):
@@ -197,6 +121,15 @@ class CountryField(ChoiceField):
         super().__init__(label, validators, **options)
 
 
+class Parsed:
+    """For fields that parse text: what could not be parsed is not validated further, one message is enough."""
+
+    def pre_validate(self, form: Any) -> None:
+        """Stop at the message of the parser."""
+        if self.process_errors:  # type: ignore[attr-defined]
+            raise validators.StopValidation
+
+
 _UNITS = {"d": 86400, "h": 3600, "min": 60, "m": 60, "s": 1}
 
 
@@ -213,7 +146,7 @@ def parse_duration(text: str) -> timedelta:
     return timedelta(seconds=sum(int(count) * _UNITS[unit] for count, unit in parts))
 
 
-class DurationField(fields.StringField):
+class DurationField(Parsed, fields.StringField):
     """A span of time, written as '2 h 05 min', '1:30' or '45 min'."""
 
     def _value(self) -> str:
@@ -228,7 +161,7 @@ class DurationField(fields.StringField):
             self.data = parse_duration(valuelist[0])
 
 
-class DecimalField(fields.DecimalField):
+class DecimalField(Parsed, fields.DecimalField):
     """An exact number; a decimal comma is understood, infinity and NaN are not."""
 
     widget = widgets.TextInput()
@@ -265,7 +198,7 @@ class DecimalField(fields.DecimalField):
         self.data = value
 
 
-class IntegerField(fields.IntegerField):
+class IntegerField(Parsed, fields.IntegerField):
     """A whole number; empty is None, too long for the database is an error of the field."""
 
     widget = widgets.TextInput()
@@ -288,7 +221,7 @@ class IntegerField(fields.IntegerField):
         self.data = int(text)
 
 
-class LocalDateTimeField(fields.DateTimeField):
+class LocalDateTimeField(Parsed, fields.DateTimeField):
     """A moment, entered and shown in the admin's time zone, held in UTC."""
 
     def __init__(self, label: str | None = None, validators: Any = None, **options: Any) -> None:
@@ -319,7 +252,7 @@ class LocalDateTimeField(fields.DateTimeField):
         raise ValueError("Write it like 2026-11-20 18:30.")
 
 
-class DateField(fields.DateField):
+class DateField(Parsed, fields.DateField):
     """A day."""
 
     widget = widgets.TextInput()
@@ -374,7 +307,7 @@ class EnumListField(fields.SelectMultipleField):
         setattr(obj, name, [self.members[value] for value in self.data or ()])
 
 
-class JsonField(fields.TextAreaField):
+class JsonField(Parsed, fields.TextAreaField):
     """JSON as indented text; empty is None."""
 
     def _value(self) -> str:

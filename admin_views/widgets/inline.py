@@ -9,12 +9,32 @@ from flask_admin.contrib.sqla.fields import InlineModelFormList
 from flask_admin.contrib.sqla.form import InlineModelConverter
 from flask_admin.model.form import InlineFormAdmin
 from markupsafe import Markup
+from wtforms.utils import unset_value
 
 from admin_views.widgets.converter import Converter
 
 
 class InlineList(InlineModelFormList):
     """A list of sub-forms drawn by ``form/_inline.html``; its template row carries a placeholder index."""
+
+    def process(self, formdata: Any, data: Any = unset_value, extra_filters: Any = None) -> None:
+        """Match posted rows with stored ones by key, and note which are to be removed, before rows are renumbered.
+
+        WTForms would match them by position and renumber first: with a gap in the numbers (a row added and removed
+        again) another row than the one marked would be removed.
+        """
+        if not formdata or not isinstance(self._pk, str):
+            super().process(formdata, data, extra_filters)
+            return
+        stored = [] if data is unset_value or data is None else list(data)
+        by_key = {str(getattr(obj, self._pk)): obj for obj in stored}
+        self.object_data = stored
+        self.entries = []
+        for index in sorted(set(self._extract_indices(self.name, formdata))):
+            key = formdata.get(f"{self.name}{self._separator}{index}-{self._pk}")
+            entry = self._add_entry(formdata, by_key.get(key, unset_value), index=index)
+            entry._should_delete = f"del-{entry.id}" in formdata
+        self._compact_indices()
 
     def __call__(self, **attributes: Any) -> Markup:
         token = f"__row{self.name.count('__row')}__"

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from flask_admin.tools import iterdecode, iterencode
-from sqlalchemy import and_, inspect, or_
+from sqlalchemy import TypeDecorator, and_, inspect, or_
 
 LARGEST_BIGINT = 2**63 - 1
 
@@ -33,12 +33,14 @@ def decode_key(model: type, text: str) -> tuple[Any, ...] | None:
     if len(parts) != len(columns):
         return None
     try:
-        return tuple(
-            _typed(column.property.columns[0].type.python_type, part)
-            for column, part in zip(columns, parts, strict=True)
-        )
+        return tuple(_typed(_stored_type(column), part) for column, part in zip(columns, parts, strict=True))
     except ValueError:
         return None
+
+
+def _stored_type(column: Any) -> type:
+    kind = column.property.columns[0].type
+    return (kind.impl_instance if isinstance(kind, TypeDecorator) else kind).python_type  # type: ignore[no-any-return]
 
 
 def _typed(kind: type, text: str) -> Any:

@@ -22,6 +22,7 @@ from admin_views.widgets.lookups import like
 MAX_SEARCH = 200
 MAX_WORDS = 8
 LIST_ARGUMENTS = ("page", "page_size", "sort", "desc", "search", "url")
+SELECTION_ARGUMENTS = ("rowid", "all_matching", "expected_count", "bom")
 
 
 class UnknownFilter(BadRequest):
@@ -122,7 +123,7 @@ class ListMixin:
         source = request.args
         if any("\x00" in value for value in source.values()):
             raise UnknownFilter("The address contains a character that cannot be searched for.")
-        known = (*LIST_ARGUMENTS, *self.list_arguments)
+        known = (*LIST_ARGUMENTS, *SELECTION_ARGUMENTS, *self.list_arguments)
         filters = []
         for argument, value in source.items(multi=True):
             if argument.startswith("flt"):

