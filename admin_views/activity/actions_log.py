@@ -51,7 +51,7 @@ def folded(view: Any, context: Any, obj: Action, name: str) -> Any:
     value = getattr(obj, name)
     if value is None:
         return None
-    return Markup('<pre class="frame">{}</pre>').format(json.dumps(value, ensure_ascii=False, indent=2))
+    return Markup('<pre class="frame" tabindex="0">{}</pre>').format(json.dumps(value, ensure_ascii=False, indent=2))
 
 
 def session_of(obj: Action) -> int | None:

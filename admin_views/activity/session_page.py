@@ -45,7 +45,7 @@ class SessionPage:
             (
                 "id",
                 "user",
-                "evse",
+                "at_evse",
                 "charge_point",
                 "charge_point.zone.location",
                 "source",

@@ -29,6 +29,7 @@ class KilowattField(DecimalField):
 
     def pre_validate(self, form: Any) -> None:
         """More than 0, to the watt."""
+        super().pre_validate(form)
         if self.data is None:
             return
         if not 0 < self.data <= MAX_KW or (self.data * WATTS) % 1:
