@@ -484,6 +484,11 @@ def test_the_command(clean: Flask, session: Session, evse: Evse, driver: User) -
             "charge-points, rfid-tags, locations, tariffs, actions, ledger\n",
         ),
         (
+            [],
+            "export: name a list; lists are sessions, authorizations, transactions, users, charge-points, rfid-tags, "
+            "locations, tariffs, actions, ledger\n",
+        ),
+        (
             ["sessions", "--from", "soon"],
             "export: a date or time such as 2026-11-01 or 2026-11-01T08:00 is expected, not 'soon'\n",
         ),

@@ -259,7 +259,7 @@ def test_connectors_are_brought_to_the_files_list(session: Session, apply: Apply
     assert _station(session).evses[0].connectors == []
 
 
-@pytest.mark.parametrize(("written", "sent"), [("correct horse", b"correct horse"), ("hex:00ff10", b"\x00\xff\x10")])
+@pytest.mark.parametrize(("written", "sent"), [("correct horse ", b"correct horse "), ("hex:00ff10", b"\x00\xff\x10")])
 def test_passwords(session: Session, apply: Apply, config: Config, written: str, sent: bytes) -> None:
     apply(EXAMPLE)
     apply(STATION + f"            password: {written!r}\n")

@@ -23,7 +23,7 @@ def register(app: Flask) -> None:
 
 
 @click.command("export", help=f"Write a list as CSV to standard output.\n\nLIST is one of: {', '.join(LISTS)}.")
-@click.argument("list_name", metavar="LIST")
+@click.argument("list_name", metavar="LIST", default="")
 @click.option("--from", "start", metavar="ISO", help="Rows from this date or time on (2026-11-01, 2026-11-01T08:00).")
 @click.option("--to", "end", metavar="ISO", help="Rows before this date or time; a date is its midnight.")
 @click.option("--bom", is_flag=True, help="Begin with a byte order mark, for spreadsheets that want one.")

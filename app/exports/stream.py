@@ -62,7 +62,8 @@ def stream_csv(
     transaction, whose time zone and time-out it sets back when done. Raises UnknownList, at once.
     """
     if list_name not in LISTS:
-        raise UnknownList(f"there is no list {list_name!r}; lists are {', '.join(LISTS)}")
+        wrong = f"there is no list {list_name!r}" if list_name else "name a list"
+        raise UnknownList(f"{wrong}; lists are {', '.join(LISTS)}")
     session = bind if isinstance(bind, Session) else Session(bind=bind)
     statement = _statement(session, list_name, start, end, matching)
     return _copy(session, statement, bom)

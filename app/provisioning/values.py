@@ -209,8 +209,9 @@ def _timezone(raw: Any) -> str:
 
 
 def _password(raw: Any) -> bytes:
-    """The bytes of a network password: the literal's, or after ``hex:`` the ones it spells."""
-    text = _scalar(raw, "a password")
+    """The bytes of a network password: the literal's, blanks and all, or after ``hex:`` the ones it spells."""
+    _scalar(raw, "a password")
+    text = str(raw)
     if text.startswith("hex:"):
         try:
             password = bytes.fromhex(text.removeprefix("hex:"))
