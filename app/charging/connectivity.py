@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 import psycopg
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -43,17 +44,17 @@ class Seen:
 
 _CONNECT = """
 WITH given AS (
-  SELECT DISTINCT ON (id) * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::text[], %s::text[])
-    AS g(id, ref, at, protocol, remote) ORDER BY id, at DESC
+  SELECT * FROM json_to_recordset(%s::json) AS g(charge_point_id bigint, ref text, at timestamptz, protocol text,
+    remote_address text)
 ), was AS (
   SELECT s.charge_point_id, s.partner_id, s.connection FROM charge_point_state s JOIN given g
-    ON g.id = s.charge_point_id ORDER BY s.charge_point_id FOR NO KEY UPDATE OF s
+    ON g.charge_point_id = s.charge_point_id ORDER BY s.charge_point_id FOR NO KEY UPDATE OF s
 ), done AS (
   UPDATE charge_point_state s SET connected = true, connection_ref = g.ref, connection = 'available',
-    last_seen_at = g.at, protocol = g.protocol, remote_address = g.remote,
+    last_seen_at = g.at, protocol = g.protocol, remote_address = g.remote_address,
     connection_changed_at = CASE WHEN was.connection = 'available' THEN s.connection_changed_at ELSE g.at END
-  FROM given g, was WHERE s.charge_point_id = g.id AND was.charge_point_id = g.id
-  RETURNING s.charge_point_id, s.partner_id, g.at, was.connection AS before, g.remote
+  FROM given g, was WHERE s.charge_point_id = g.charge_point_id AND was.charge_point_id = g.charge_point_id
+  RETURNING s.charge_point_id, s.partner_id, g.at, was.connection AS before, g.remote_address AS remote
 )
 INSERT INTO network_status_log (at, partner_id, charge_point_id, status, detail)
 SELECT at, partner_id, charge_point_id, 'available', 'connected from ' || coalesce(remote, 'unknown') FROM done
@@ -62,45 +63,35 @@ WHERE before <> 'available'
 
 _DISCONNECT = """
 UPDATE charge_point_state s SET connected = false, connection_ref = NULL, last_seen_at = greatest(s.last_seen_at, g.at)
-FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[]) AS g(id, ref, at)
-WHERE s.charge_point_id = g.id AND s.connection_ref = g.ref
+FROM json_to_recordset(%s::json) AS g(charge_point_id bigint, ref text, at timestamptz)
+WHERE s.charge_point_id = g.charge_point_id AND s.connection_ref = g.ref
 """
 
 _SEEN = """
 UPDATE charge_point_state s SET last_seen_at = greatest(s.last_seen_at, g.at)
-FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(id, at) WHERE s.charge_point_id = g.id
+FROM json_to_recordset(%s::json) AS g(charge_point_id bigint, at timestamptz)
+WHERE s.charge_point_id = g.charge_point_id
 """
 
 
 def _write_connected(cursor: psycopg.Cursor[Any], items: Sequence[Connected]) -> None:
-    cursor.execute(
-        _CONNECT,
-        (
-            [i.charge_point_id for i in items],
-            [i.ref for i in items],
-            [i.at for i in items],
-            [i.protocol for i in items],
-            [i.remote_address for i in items],
-        ),
-    )
+    newest = {i.charge_point_id: i for i in items}
+    cursor.execute(_CONNECT, (orjson.dumps(list(newest.values())).decode(),))
 
 
 def _write_disconnected(cursor: psycopg.Cursor[Any], items: Sequence[Connected]) -> None:
     ordered = sorted(items, key=lambda i: i.charge_point_id)
-    cursor.execute(
-        _DISCONNECT, ([i.charge_point_id for i in ordered], [i.ref for i in ordered], [i.at for i in ordered])
-    )
+    cursor.execute(_DISCONNECT, (orjson.dumps(ordered).decode(),))
 
 
 def _write_seen(cursor: psycopg.Cursor[Any], items: Sequence[Seen]) -> None:
-    latest = {i.charge_point_id: i.at for i in items}
-    ids = sorted(latest)
-    cursor.execute(_SEEN, (ids, [latest[i] for i in ids]))
+    latest = {i.charge_point_id: i for i in items}
+    cursor.execute(_SEEN, (orjson.dumps([latest[key] for key in sorted(latest)]).decode(),))
 
 
-CONNECTED: Kind[Connected] = Kind("connected", _write_connected)
-DISCONNECTED: Kind[Connected] = Kind("disconnected", _write_disconnected)
-SEEN: Kind[Seen] = Kind("seen", _write_seen)
+CONNECTED: Kind[Connected] = Kind("connected", _write_connected, pipelined=True)
+DISCONNECTED: Kind[Connected] = Kind("disconnected", _write_disconnected, pipelined=True)
+SEEN: Kind[Seen] = Kind("seen", _write_seen, pipelined=True)
 
 
 def record_connected(writer: GroupCommit, item: Connected) -> None:

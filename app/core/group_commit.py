@@ -42,10 +42,14 @@ class QueueFull(WriteFailed):
 
 @dataclass(frozen=True)
 class Kind(Generic[T]):
-    """A sort of row and how a list of them is written on one cursor, in one transaction."""
+    """A sort of row and how a list of them is written on one cursor, in one transaction.
+
+    ``pipelined``: its statements need no answer of each other, and none is COPY; they share one round trip.
+    """
 
     name: str
     write: Callable[[psycopg.Cursor[Any], Sequence[T]], None]
+    pipelined: bool = False
 
 
 @dataclass
@@ -180,10 +184,11 @@ class GroupCommit:
         by_kind: dict[str, tuple[Kind[Any], list[Any]]] = {}
         for kind, item in items:
             by_kind.setdefault(kind.name, (kind, []))[1].append(item)
-        with connection.cursor() as cursor:
+        # A pipeline is one round trip, and one transaction: on a connection in autocommit all up to its end is one.
+        pipelined = all(kind.pipelined for kind, _ in by_kind.values())
+        with connection.pipeline() if pipelined else connection.transaction(), connection.cursor() as cursor:
             for kind, rows in by_kind.values():
                 kind.write(cursor, rows)
-        connection.commit()
 
     def _write_singly(self, batch: _Batch, give_up_at: float) -> None:
         for index, entry in enumerate(batch.items):
@@ -197,6 +202,7 @@ class GroupCommit:
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             self._connection = self._connect()
+            self._connection.autocommit = True
         return self._connection
 
     def _drop_connection(self) -> None:
