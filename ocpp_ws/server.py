@@ -21,6 +21,7 @@ from geventwebsocket.handler import WebSocketHandler
 from ocpp_ws import handshake
 from ocpp_ws.framing import INTERNAL_ERROR, PROTOCOL_ERROR
 from ocpp_ws.handshake import Admission, BadHandshake, Refusal, UpgradeRequest
+from ocpp_ws.head import LimitedHead, StationHead
 from ocpp_ws.websocket import DEFAULT_LIMITS, READ_BYTES, SocketLimits, StationSocket
 
 Admit = Callable[[UpgradeRequest], Admission | Refusal]
@@ -29,7 +30,6 @@ OnConnect = Callable[[StationSocket, Admission], None]
 DEFAULT_PROTOCOLS: Final = ("ocpp2.0.1", "ocpp1.6")
 """Best first: a station that speaks several gets the first of these."""
 
-_MAX_HEAD_BYTES: Final = 64 * 1024
 _KEEP_ALIVE_IDLE_S: Final = 75.0
 _STATION_SOCKET_BUFFER_BYTES: Final = 64 * 1024
 _log = structlog.get_logger("ocpp_ws.server")
@@ -101,22 +101,6 @@ def build_server(
     )
 
 
-class _LimitedHead:
-    """The request's header lines with a bound on their sum; the standard library bounds only each line."""
-
-    def __init__(self, rfile: Any) -> None:
-        self._rfile = rfile
-        self._left = _MAX_HEAD_BYTES
-
-    def readline(self, limit: int) -> bytes:
-        """As a file's; raises ValueError, which the handler answers with 400, when the head is too long."""
-        line: bytes = self._rfile.readline(limit)
-        self._left -= len(line)
-        if self._left < 0:
-            raise ValueError("request head too long")
-        return line
-
-
 class _NoBody:
     """Stands for a request body nobody waits for, because the connection is closed or a station's by now."""
 
@@ -167,7 +151,16 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
 
     def MessageClass(self, rfile: Any, *args: Any) -> Any:  # the name is WSGIHandler's
         """Header parser over a bounded reader."""
-        return super().MessageClass(_LimitedHead(rfile), *args)
+        head = LimitedHead(rfile)
+        return StationHead(head) if handshake.is_station_path(self.path) else super().MessageClass(head, *args)
+
+    def get_environ(self) -> dict[str, Any]:
+        """The WSGI environment; a station's request needs none."""
+        if not handshake.is_station_path(self.path):
+            environ: dict[str, Any] = super().get_environ()
+            return environ
+        self.wsgi_input = _NoBody()
+        return {}
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
