@@ -1,16 +1,17 @@
-"""The charge points the door knows, kept in memory for a moment, and a count of those it does not know.
+"""The charge points the door knows, kept in memory while nobody changes them, and a count of those it does not know.
 
 After an outage the whole fleet comes at once, and some stations try a wrong password every second for ever: neither
-may cost the database a query each.
+may cost the database a query each. Whoever is not known is asked for together with all who came meanwhile.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from gevent.lock import Semaphore
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
@@ -21,20 +22,26 @@ from ocpp_ws.handshake import UpgradeRequest
 
 Transact = Callable[[Callable[[Session], Any]], Any]
 
-FRESH_FOR_S = 30.0
+#: a change is told by ``charge_point.changed``; this is for news that got lost on the way
+FRESH_FOR_S = 300.0
 UNKNOWN_FOR_S = 3.0
 MAX_UNKNOWN = 10_000
 
 _SELECT = """
-SELECT c.id, c.partner_id, c.identifier, c.protocol, c.managed_by_operator, c.status = 'disabled' AS disabled,
-  c.plug_and_charge, c.password_hash,
+SELECT {asked} AS asked, c.id, c.partner_id, c.identifier, c.protocol, c.managed_by_operator,
+  c.status = 'disabled' AS disabled, c.plug_and_charge, c.password_hash,
   array_agg(e.id ORDER BY e.network_id) FILTER (WHERE e.id IS NOT NULL) AS evse_ids,
   array_agg(e.network_id ORDER BY e.network_id) FILTER (WHERE e.id IS NOT NULL) AS network_ids,
   array_agg(e.max_power_w ORDER BY e.network_id) FILTER (WHERE e.id IS NOT NULL) AS powers_w
-FROM charge_point c LEFT JOIN evse e ON e.charge_point_id = c.id {where} GROUP BY c.id
+FROM {source} LEFT JOIN evse e ON e.charge_point_id = c.id GROUP BY 1, c.id
 """
-_ALL = text(_SELECT.format(where=""))
-_ONE = text(_SELECT.format(where="WHERE lower(c.identifier) = lower(:identifier)"))
+_ALL = text(_SELECT.format(asked="lower(c.identifier)", source="charge_point c"))
+_SOME = text(
+    _SELECT.format(
+        asked="k.asked",
+        source="unnest(CAST(:asked AS text[])) AS k(asked) JOIN charge_point c ON lower(c.identifier) = lower(k.asked)",
+    )
+)
 
 
 def _station(row: Any) -> Station:
@@ -52,18 +59,36 @@ def _station(row: Any) -> Station:
     )
 
 
+@dataclass(eq=False)
+class _Lookup:
+    """Identifiers that are asked for in one query, and what it found."""
+
+    keys: set[str] = field(default_factory=set)
+    done: bool = False
+    found: dict[str, Station] = field(default_factory=dict)
+    error: Exception | None = None
+
+
 class Directory:
     """Stations by identifier, regardless of case."""
 
     def __init__(self, transact: Transact) -> None:
         self._transact = transact
-        self._known: dict[str, tuple[float, Station | None]] = {}
+        #: by identifier in lower case: until when (monotonic), and the station
+        self._known: dict[str, tuple[float, Station]] = {}
+        self._keys: dict[int, set[str]] = {}
+        self._unknown: dict[str, float] = {}
+        self._next = _Lookup()
+        self._asking = Semaphore(1)
+        self._forgotten = 0
 
     def preload(self) -> None:
         """Load every station at once, for the storm after a restart."""
-        until = time.monotonic() + FRESH_FOR_S
-        for row in self._transact(lambda session: session.execute(_ALL).all()):
-            self._known[row.identifier.lower()] = (until, _station(row))
+        before = self._forgotten
+        rows = self._transact(lambda session: session.execute(_ALL).all())
+        if before == self._forgotten:
+            for row in rows:
+                self._keep(row.identifier.lower(), _station(row))
 
     def find(self, identifier: str) -> Station | None:
         """The station of an identifier; None for an unknown one, which is remembered only for a moment."""
@@ -72,16 +97,50 @@ class Directory:
         now = time.monotonic()
         if kept is not None and kept[0] > now:
             return kept[1]
-        row = self._transact(lambda session: session.execute(_ONE, {"identifier": identifier}).one_or_none())
-        station = _station(row) if row is not None else None
-        if len(self._known) > MAX_UNKNOWN and station is None:
-            self._known = {k: v for k, v in self._known.items() if v[1] is not None}
-        self._known[key] = (now + (FRESH_FOR_S if station else UNKNOWN_FOR_S), station)
-        return station
+        if self._unknown.get(key, 0.0) > now:
+            return None
+        lookup = self._next
+        lookup.keys.add(key)
+        with self._asking:
+            if not lookup.done:  # the first to get here asks for all who came while the last query ran
+                self._next = _Lookup()
+                self._ask(lookup)
+        if lookup.error is not None:
+            raise lookup.error
+        return lookup.found.get(key)
 
-    def forget(self) -> None:
-        """Ask the database again for each."""
-        self._known.clear()
+    def forget(self, charge_point_id: int | None = None) -> None:
+        """Ask the database again for one station, or for each. It may be one that was unknown so far."""
+        self._forgotten += 1
+        self._unknown.clear()
+        if charge_point_id is None:
+            self._known.clear()
+            self._keys.clear()
+        for key in self._keys.pop(charge_point_id or 0, ()):
+            self._known.pop(key, None)
+
+    def _ask(self, lookup: _Lookup) -> None:
+        lookup.done = True
+        before = self._forgotten
+        asked = sorted(lookup.keys)
+        try:
+            rows = self._transact(lambda session: session.execute(_SOME, {"asked": asked}).all())
+        except Exception as error:  # told to everybody who waits for this query
+            lookup.error = error
+            return
+        lookup.found = {row.asked: _station(row) for row in rows}
+        if before != self._forgotten:
+            return  # changed while we asked: what we got may be the old
+        for key, station in lookup.found.items():
+            self._keep(key, station)
+        if len(self._unknown) > MAX_UNKNOWN:
+            self._unknown.clear()
+        until = time.monotonic() + UNKNOWN_FOR_S
+        self._unknown.update((key, until) for key in asked if key not in lookup.found)
+
+    def _keep(self, key: str, station: Station) -> None:
+        self._known[key] = (time.monotonic() + FRESH_FOR_S, station)
+        self._keys.setdefault(station.id, set()).add(key)
 
 
 @dataclass

@@ -35,7 +35,7 @@ from app.core.passwords import verify_station_password
 from ocpp_ws import codec, journal, v16
 from ocpp_ws.connection import StationConnection, StationHooks
 from ocpp_ws.directory import Directory, UnknownStations
-from ocpp_ws.framing import NORMAL
+from ocpp_ws.framing import INTERNAL_ERROR, NORMAL
 from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest
 from ocpp_ws.pinger import Pinger
 from ocpp_ws.registry import Registry
@@ -47,6 +47,7 @@ T = TypeVar("T")
 
 CONNECTED = Gauge("sync_stations_connected", "Stations connected to this process")
 MESSAGES = Counter("sync_station_messages_total", "Frames exchanged with stations", ["direction"])
+_FRAMES = {direction: MESSAGES.labels(direction) for direction in ("in", "out")}
 REFUSED = Counter("sync_station_refusals_total", "Stations refused at the door", ["reason"])
 DEVIATIONS = Counter("sync_station_deviations_total", "Messages put right by a rule", ["rule"])
 
@@ -55,6 +56,7 @@ SEEN_EVERY_S = 10.0
 BEAT_EVERY_S = 5.0
 PROTOCOLS = ("ocpp1.6",)
 _RETRIES = 4
+_CHANGED = stations.CHANGED.encode()
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ class Gateway:
         self.registry.beat()
         self.directory.preload()
         self.pinger.start()
-        for loop in (self._beat, self._flush_seen, self._flush_unknown, self._refresh_settings, self._follow_changes):
+        loops = (self._beat, self._flush_seen, self._flush_unknown, self._refresh_settings, self._follow_changes)
+        for loop in (*loops, self.registry.run):
             self._greenlets.append(gevent.spawn(loop))
 
     def stop(self) -> None:
@@ -116,6 +119,7 @@ class Gateway:
             gevent.sleep(0.05)
         self.pinger.stop()
         try:
+            self.registry.flush()
             self.registry.leave()
         except redis.exceptions.RedisError:
             log.warning("gateway.leave_failed")
@@ -161,44 +165,44 @@ class Gateway:
             former.connection.kick(NORMAL, "replaced by a newer connection")
         CONNECTED.set(len(self.connections))
         self.pinger.add(socket)
+        self.registry.claim_soon(station.id, of.ref)
+        # Written while the station already talks: its first answer waits for the same commit, not for one more.
+        arrival = gevent.spawn(self._arrived, of, socket)
         try:
-            self._claim(of)
+            connection.run()
+        finally:
+            self.pinger.discard(socket)
+            arrival.join()
+            self._gone(of)
+
+    def _arrived(self, of: Served, socket: StationSocket) -> None:
+        try:
             connectivity.record_connected(
                 self.writer,
                 Connected(
-                    charge_point_id=station.id,
-                    partner_id=station.partner_id,
+                    charge_point_id=of.station.id,
+                    partner_id=of.station.partner_id,
                     ref=of.ref,
                     at=utcnow(),
                     protocol=socket.protocol or "",
                     remote_address=socket.remote_addr,
                 ),
             )
-            connection.run()
-        finally:
-            self.pinger.discard(socket)
-            self._gone(of)
+        except WriteFailed as error:  # it must not charge unseen: it tries again
+            log.warning("gateway.connect_not_recorded", station=of.station.identifier, error=str(error))
+            socket.kick(INTERNAL_ERROR, "try again later")
 
     def _gone(self, of: Served) -> None:
         if self.connections.get(of.station.id) is of:
             del self.connections[of.station.id]
         CONNECTED.set(len(self.connections))
-        try:
-            self.registry.release(of.station.id, of.ref)
-        except redis.exceptions.RedisError as error:
-            log.warning("gateway.release_failed", error=str(error))
+        self.registry.release_soon(of.station.id, of.ref)
         try:
             connectivity.record_disconnected(
                 self.writer, Connected(of.station.id, of.station.partner_id, of.ref, utcnow())
             )
         except WriteFailed as error:
             log.warning("gateway.disconnect_not_recorded", station=of.station.identifier, error=str(error))
-
-    def _claim(self, of: Served) -> None:
-        try:
-            self.registry.claim(of.station.id, of.ref)
-        except redis.exceptions.RedisError as error:  # the beat claims again
-            log.warning("gateway.claim_failed", station=of.station.identifier, error=str(error))
 
     def kick(self, charge_point_id: int, ref: str | None = None) -> None:
         """Let a station's socket go, if it is (still) the one of ``ref``."""
@@ -235,7 +239,7 @@ class Gateway:
         text: str,
     ) -> None:
         station = served(connection).station
-        MESSAGES.labels(direction).inc()
+        _FRAMES[direction].inc()
         now = connection.arrived_at if direction == "in" else utcnow()
         self.journal.offer(
             journal.FRAMES,
@@ -303,26 +307,45 @@ class Gateway:
         """Load a station anew when an operator changes it; a new password or "not managed" ends its connection."""
         while True:
             try:
-                with self.redis.pubsub(ignore_subscribe_messages=True) as channel:
+                with self.redis.pubsub(ignore_subscribe_messages=False) as channel:
                     channel.subscribe(events.CHANNEL)
                     while True:
                         message = channel.get_message(timeout=2.0)
                         if message is not None:
-                            self._on_event(orjson.loads(message["data"]))
+                            self._on_message(message)
             except redis.exceptions.RedisError as error:
                 log.warning("gateway.events_away", error=str(error))
                 gevent.sleep(1.0)
             except Exception:  # an odd event must not end the loop
                 log.exception("gateway.event_failed")
 
+    def _on_message(self, message: dict[str, Any]) -> None:
+        """The client subscribes again by itself after a lost connection; what was told meanwhile, nobody heard."""
+        if message["type"] == "subscribe":
+            self._reload_all()
+        elif _CHANGED in message["data"]:  # a look at the text: most news is none of ours
+            self._on_event(orjson.loads(message["data"]))
+
+    def _reload_all(self) -> None:
+        self.directory.forget()
+        if self.connections:
+            self.directory.preload()
+            for of in list(self.connections.values()):
+                self._reload(of)
+
     def _on_event(self, event: dict[str, Any]) -> None:
         if event.get("name") != stations.CHANGED:
             return
-        self.directory.forget()
-        of = self.connections.get(int(event.get("charge_point_id") or 0))
-        if of is None:
-            return
+        charge_point_id = int(event.get("charge_point_id") or 0)
+        self.directory.forget(charge_point_id)
+        of = self.connections.get(charge_point_id)
+        if of is not None:
+            self._reload(of)
+
+    def _reload(self, of: Served) -> None:
         fresh = self.directory.find(of.station.identifier)
+        if fresh == of.station:
+            return
         if fresh is None or not fresh.managed or fresh.password_hash != of.station.password_hash:
             if of.connection is not None:
                 of.connection.kick(NORMAL, "the charge point was changed")
