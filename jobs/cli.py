@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import click
 from flask import Flask, current_app
+from flask.cli import with_appcontext
 
 from app.core import schema
 
 
 @click.command("upgrade-schema")
+@with_appcontext
 def upgrade_schema() -> None:
     """Bring the database to the newest schema. Every start does it too; this is for deployments."""
     schema.upgrade(current_app.config["MIGRATION_DATABASE_URL"])

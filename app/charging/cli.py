@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import click
+from flask.cli import with_appcontext
 
 from app.charging.bill import NotPriceable, PriceCheck, check_price
 from app.core.db import transaction
@@ -19,6 +20,7 @@ from app.tariffs.pricing import (
 
 @click.command("price")
 @click.argument("session_id", type=int)
+@with_appcontext
 def price_command(session_id: int) -> None:
     """Print the priced lines of a session from its snapshot, and whether they equal what was billed."""
     try:

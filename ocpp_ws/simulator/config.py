@@ -18,6 +18,14 @@ class EvseSpec(NamedTuple):
     max_power_w: float
 
 
+class Nameplate(NamedTuple):
+    """What a station says of itself when it boots, where it is not its make's own; at most 20, 20 and 50 characters."""
+
+    vendor: str
+    model: str
+    firmware: str
+
+
 @dataclass(frozen=True, slots=True)
 class StationSpec:
     """One station: how it signs on, what it is built of, and the cards that are held to its reader.
@@ -31,6 +39,7 @@ class StationSpec:
     make: str = DEFAULT_MAKE
     evses: Sequence[EvseSpec | tuple[int, Current, float]] = (EvseSpec(1, "AC", 22_000),)
     id_tags: Sequence[str] = ()
+    nameplate: Nameplate | None = None
 
     def __post_init__(self) -> None:
         if self.make not in MAKES:

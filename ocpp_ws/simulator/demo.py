@@ -11,7 +11,7 @@ from app.core.clock import utcnow
 from app.core.config import Config
 from app.core.db import transaction
 from app.demo import DemoStation, demo_stations, top_up_low_balances
-from ocpp_ws.simulator.config import EvseSpec, FleetConfig, StationSpec, demo_mishaps
+from ocpp_ws.simulator.config import EvseSpec, FleetConfig, Nameplate, StationSpec, demo_mishaps
 from ocpp_ws.simulator.fleet import Fleet, stop_on_signals
 
 log = structlog.get_logger("ocpp_ws.simulator")
@@ -41,6 +41,7 @@ def fleet_config(stations: list[DemoStation], port: int) -> FleetConfig:
             station.make,
             [EvseSpec(e.network_id, "DC" if e.kind == "DC" else "AC", e.max_power_w) for e in station.evses],
             station.id_tags,
+            Nameplate(station.vendor[:20], station.model[:20], station.firmware[:50]),
         )
         for station in stations
     ]

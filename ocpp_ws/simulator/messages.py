@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def boot(station: Station) -> Any:
     """BootNotification."""
-    make = station.make
+    make, nameplate = station.make, station.spec.nameplate
     return call.BootNotification(
-        charge_point_vendor=make.vendor,
-        charge_point_model=make.model,
+        charge_point_vendor=nameplate.vendor if nameplate else make.vendor,
+        charge_point_model=nameplate.model if nameplate else make.model,
         charge_point_serial_number=station.serial,
-        firmware_version=make.firmware,
+        firmware_version=nameplate.firmware if nameplate else make.firmware,
         meter_type=make.meter_type or None,
     )
 
