@@ -120,5 +120,5 @@ class CommandReader:
 def _flat(entries: Any) -> list[tuple[Any, dict[bytes, bytes]]]:
     """Entries of one stream; redis-py wraps them in one list more under RESP3."""
     if entries and isinstance(entries[0], list) and entries[0] and isinstance(entries[0][0], tuple | list):
-        return [tuple(entry) for group in entries for entry in group]  # type: ignore[misc]
-    return [tuple(entry) for entry in entries]  # type: ignore[misc]
+        return [tuple(entry) for group in entries for entry in group]
+    return [tuple(entry) for entry in entries]
