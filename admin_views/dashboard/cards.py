@@ -15,7 +15,7 @@ from admin_views import formats
 from admin_views.dashboard.links import Where, list_url
 from admin_views.dashboard.sparkline import Sparkline, sparkline
 from app.core import settings
-from app.core.models import Admin
+from app.core.models import Admin, CurrencyRow
 from app.core.permissions import Permission
 from app.dashboard import choices, queries, stations
 from app.dashboard.periods import Comparison, Period, compare
@@ -98,10 +98,14 @@ def permitted(admin: Admin) -> list[Card]:
     return [card for card in CARDS if admin.permissions.issuperset(card.needs)]
 
 
-def find(admin: Admin, name: str) -> Card | None:
-    """The card of that name ("revenue-EUR" is one of Total Revenue), if the admin may see it."""
-    key = REVENUE if name.startswith(REVENUE) and name != REVENUE else name
-    return next((card for card in permitted(admin) if card.name == key and name != REVENUE), None)
+def find(session: Session, admin: Admin, name: str) -> Card | None:
+    """The card of that name, if the admin may see it; Total Revenue has one name per currency ("revenue-EUR")."""
+    key = name
+    if name.startswith(REVENUE):
+        key = REVENUE
+        if session.get(CurrencyRow, name.removeprefix(REVENUE)) is None:
+            return None
+    return next((card for card in permitted(admin) if card.name == key), None)
 
 
 class Board:

@@ -145,14 +145,14 @@ class FaultsView(OffMenu, LiveList, BaseView):
         selectinload(ChargePoint.evses).joinedload(Evse.state),
     )
 
-    def __init__(self, model: type, session: Any, **options: Any) -> None:
-        home = lookups.VIEWS.get(model)
-        super().__init__(model, session, **options)
-        # links to a charge point lead to its own page, not here
-        if home is None:
-            lookups.VIEWS.pop(model)
-        else:
+    def create_blueprint(self, admin: Any) -> Any:
+        """Put the page on the application; links to a charge point still lead to its own page, not here."""
+        home = lookups.VIEWS.get(self.model)
+        made = super().create_blueprint(admin)
+        lookups.VIEWS.pop(self.model, None)
+        if home is not None:
             lookups.register(home)
+        return made
 
     def scope(self, query: Any) -> Any:
         """Only what needs attention."""

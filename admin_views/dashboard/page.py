@@ -44,20 +44,20 @@ class Dashboard(PageView):
             periods=list(Period),
         )
 
-    @expose("/dashboard/cards/<name>/", methods=("GET", "POST"))
-    def card(self, name: str) -> Any:
+    @expose("/dashboard/cards/<key>/", methods=("GET", "POST"))
+    def card(self, key: str) -> Any:
         """The inside of one card; POST keeps the period chosen for it."""
         admin = _me()
-        card = cards.find(admin, name)
+        card = cards.find(db.session(), admin, key)
         if card is None:
             abort(404)
         if request.method == "POST":
             period = next((period for period in Period if period.value == request.form.get("period")), None)
             if period is None or not card.has_period:
                 abort(400, description="That period is not offered.")
-            choices.choose(db.session(), admin=admin, card=name, period=period)
+            choices.choose(db.session(), admin=admin, card=key, period=period)
             db.session.commit()
-        only = name if name.startswith(cards.REVENUE) else ""
+        only = key if key.startswith(cards.REVENUE) else ""
         [shown] = cards.Board(db.session(), admin).shown([card], only=only)[card.name]
         return self.render(f"dashboard/_{card.kind}.html", shown=shown)
 

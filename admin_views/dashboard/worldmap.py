@@ -110,7 +110,7 @@ def statuses(session: Session) -> dict[str, str]:
 
 
 def _rows(found: Iterable[Pin]) -> list[list[Any]]:
-    return [[pin.latitude, pin.longitude, pin.location_id, pin.name, pin.status.value] for pin in found]
+    return [[pin.latitude, pin.longitude, pin.location_id, pin.name, int(pin.status)] for pin in found]
 
 
 def _key(numbers: Iterable[int]) -> str:

@@ -1,18 +1,24 @@
 """Which stations have a fault or no connection, in numbers. Manual, "Card: Faults & connectivity loss".
 
-The condition itself is ``app.charging.queries.fault_or_connection_loss``, the same that lists filter by.
+What lists filter by is ``app.charging.queries.fault_or_connection_loss``.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from app.assets.models import ChargePoint, ChargePointState, ConnectionStatus
-from app.charging.queries import fault_or_connection_loss, hardware_sql
-from app.charging.status import HardwareStatus
+from app.assets.models import (
+    ChargePoint,
+    ChargePointState,
+    ConnectionStatus,
+    Evse,
+    EvseState,
+    ReportedStatus,
+    SystemStatus,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,17 +32,33 @@ class Faults:
 
 
 def faults(session: Session) -> Faults:
-    """The number of the card and its parts. One query."""
-    lost = (ConnectionStatus.TEMPORARILY_UNAVAILABLE, ConnectionStatus.LONG_TERM_UNAVAILABLE)
-    watched = (
-        select(
-            (hardware_sql() == HardwareStatus.FAULTED.value).label("fault"),
-            ChargePointState.connection.in_(lost).label("lost"),
-            (ChargePointState.connection == ConnectionStatus.NEVER_CONNECTED).label("never"),
+    """The number of the card and its parts. One query.
+
+    The condition as sets: the card is asked for whenever a station changes, and ten thousand stations one by one
+    take twenty times as long. A test holds both to the same answer.
+    """
+    state = ChargePointState
+    faulty = (
+        select(state.charge_point_id)
+        .where(state.status == ReportedStatus.FAULTED)
+        .union_all(
+            select(Evse.charge_point_id)
+            .join(EvseState, EvseState.evse_id == Evse.id)
+            .where(EvseState.status == ReportedStatus.FAULTED)
         )
+    )
+    fault = ChargePoint.id.in_(faulty)
+    offline = state.connection != ConnectionStatus.AVAILABLE
+    never = state.connection == ConnectionStatus.NEVER_CONNECTED
+    watched = (
+        select(fault.label("fault"), and_(offline, ~never).label("lost"), never.label("never"))
         .select_from(ChargePoint)
-        .join(ChargePointState, ChargePointState.charge_point_id == ChargePoint.id)
-        .where(fault_or_connection_loss())
+        .join(state, state.charge_point_id == ChargePoint.id)
+        .where(
+            ChargePoint.status.in_((SystemStatus.ACTIVE, SystemStatus.OUT_OF_ORDER)),
+            ChargePoint.managed_by_operator,
+            or_(offline, fault),
+        )
         .subquery()
     )
     count = func.count()

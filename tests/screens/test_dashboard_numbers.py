@@ -10,9 +10,10 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.assets.models import (
+from app.assets.models import ChargePoint, (
     ConnectionStatus,
     Connector,
     ConnectorType,
@@ -22,6 +23,7 @@ from app.assets.models import (
     SystemStatus,
 )
 from app.charging.lifecycle import PaymentStatus, SessionStatus
+from app.charging.queries import fault_or_connection_loss
 from app.charging.status import ShownStatus, evse_shown_status, stricter_system_status
 from app.core.models import CurrencyRow
 from app.dashboard import queries, sites, stations
@@ -222,6 +224,19 @@ def test_which_stations_need_attention(session: Session) -> None:
     make_station(session, zone, status=SystemStatus.DEMO, connection=long)
     session.flush()
     assert stations.faults(session) == stations.Faults(total=7, faulted=3, disconnected=4, never_connected=1)
+
+
+def test_the_card_counts_what_lists_filter_by(session: Session) -> None:
+    zone = make_zone(session)
+    for system, connection, reported in itertools.product(SystemStatus, ConnectionStatus, ReportedStatus):
+        managed = make_station(session, zone, status=system, connection=connection, reported=reported, evses=2)
+        managed.evses[1].state.status = ReportedStatus.AVAILABLE
+        by_itself = make_station(session, zone, status=system, connection=connection)
+        by_itself.state.status = reported
+        make_station(session, zone, status=system, connection=connection, reported=reported, managed_by_operator=False)
+    session.flush()
+    listed = select(func.count()).select_from(ChargePoint).where(fault_or_connection_loss())
+    assert stations.faults(session).total == session.scalar(listed) > 100
 
 
 # --- pins

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextvars
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import (
@@ -24,6 +26,7 @@ from app.assets.models import (
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import AuthorizationSource, ChargingSession
 from app.core.clock import utcnow
+from app.core.db import db
 from app.core.models import Admin, Role
 from app.core.passwords import hash_password
 from app.crm.models import User
@@ -70,6 +73,21 @@ def signed_in(app: Flask, admin: Admin) -> Visitor:
         cookie["_fresh"] = True
         cookie.permanent = True
     return client
+
+
+@contextmanager
+def counted_statements() -> Iterator[list[str]]:
+    """The SQL statements that are sent meanwhile. Needs an application context."""
+    statements: list[str] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_more: Any) -> None:
+        statements.append(statement)
+
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
 
 
 def make_partner(session: Session, name: str = "Lidl Bulgaria") -> Partner:
