@@ -307,7 +307,7 @@ class Gateway:
         """Load a station anew when an operator changes it; a new password or "not managed" ends its connection."""
         while True:
             try:
-                with self.redis.pubsub(ignore_subscribe_messages=False) as channel:
+                with self.redis.pubsub(ignore_subscribe_messages=False) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(events.CHANNEL)
                     while True:
                         message = channel.get_message(timeout=2.0)

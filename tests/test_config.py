@@ -14,12 +14,12 @@ def env(tmp_path: Path, **variables: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("port", ["abc", "0", "70000", "-1", "80.5"])
 def test_a_port_that_is_none_is_named(tmp_path: Path, port: str) -> None:
-    with pytest.raises(ConfigurationError, match="PORT=.*between 1 and 65535"):
+    with pytest.raises(ConfigurationError, match=r"PORT=.*between 1 and 65535"):
         load(env(tmp_path, PORT=port))
 
 
 def test_an_unknown_role_is_named_with_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(ConfigurationError, match="ROLE='server'.*worker"):
+    with pytest.raises(ConfigurationError, match=r"ROLE='server'.*worker"):
         load(env(tmp_path, ROLE="server"))
 
 
