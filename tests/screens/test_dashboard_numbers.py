@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.assets.models import ChargePoint, (
+from app.assets.models import (
+    ChargePoint,
     ConnectionStatus,
     Connector,
     ConnectorType,
