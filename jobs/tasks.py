@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import psycopg
+import structlog
 from flask import current_app
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.charging import clockwork, commands, connectivity
 from app.core import partitions, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import OWNER_ROLE, db, plain_url, transaction
+
+log = structlog.get_logger(__name__)
 
 
 def watch_connections() -> int:
@@ -22,11 +26,19 @@ def watch_connections() -> int:
 
 
 def watch_sessions() -> int:
-    """Fail sessions that never began, reset stops nobody answered, finish sessions that fell silent."""
+    """Fail sessions that never began, reset stops nobody answered, finish those that fell silent or are forgotten."""
     changed = 0
-    for due in (clockwork.fail_unstarted, clockwork.reset_stopping, clockwork.finish_inactive):
-        with transaction() as session:
-            changed += due(session, now=utcnow())
+    for due in (
+        clockwork.fail_unstarted,
+        clockwork.reset_stopping,
+        clockwork.close_ghosts,
+        clockwork.finish_inactive,
+    ):
+        try:
+            with transaction() as session:
+                changed += due(session, now=utcnow())
+        except SQLAlchemyError:  # one of them must not keep the others from their work; the next tick repeats it
+            log.exception("watch_sessions.failed", rule=due.__name__)
     return changed
 
 
@@ -37,13 +49,17 @@ def expire_commands() -> int:
 
 
 def bill_finished_sessions() -> int:
-    """Bill what was finished but not billed, each session in a transaction of its own."""
+    """Bill what was finished but not billed, each session in a transaction of its own; settle what a credit paid."""
     with transaction() as session:
         due = clockwork.unbilled(session, now=utcnow())
     for session_id in due:
-        with transaction() as session:
-            clockwork.bill(session, session_id=session_id, now=utcnow())
-    return len(due)
+        try:
+            with transaction() as session:
+                clockwork.bill(session, session_id=session_id, now=utcnow())
+        except Exception:  # a session that cannot be billed must not keep the others from it
+            log.exception("bill_finished_sessions.failed", session_id=session_id)
+    with transaction() as session:
+        return len(due) + clockwork.settle(session, now=utcnow())
 
 
 def keep_partitions() -> list[str]:

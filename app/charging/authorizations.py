@@ -5,7 +5,8 @@ Manual, "Authorizations". Unknown cards are recorded too, so that they can be re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -29,7 +30,7 @@ from app.charging.authorize import (
     decide,
     normalise_id_tag,
 )
-from app.charging.lifecycle import RUNNING
+from app.charging.lifecycle import OVERDUE, RUNNING
 from app.charging.models import Authorization, AuthorizationResult, AuthorizationSource, ChargingSession
 from app.charging.station import Station
 from app.core import events, settings
@@ -38,6 +39,10 @@ from app.crm.models import RfidTag, RfidTagStatus, User, UserStatus
 
 #: id tokens of sessions an operator starts remotely; the number is the pending session's
 REMOTE_PREFIX = "SYNC-"
+
+_REMOTE_TOKEN = re.compile(rf"{REMOTE_PREFIX}(\d{{1,15}})", re.ASCII)
+#: a station's clock may be behind ours
+REMOTE_CLOCK_SLACK = timedelta(minutes=1)
 
 #: a start follows its authorization within this time, and then shares its record
 REUSE_WITHIN = timedelta(minutes=15)
@@ -66,14 +71,17 @@ def authorize(
     source: AuthorizationSource,
     now: datetime,
     evse_id: int | None = None,
+    started_at: datetime | None = None,
     except_session_id: int | None = None,
 ) -> Answer:
     """Decide whether a token (or a plugged-in car, ``id_tag`` None) may charge, and record it. Flushes.
 
-    A start within 15 minutes of an authorization with the same outcome shares its record.
-    ``except_session_id`` is not counted as another running session.
+    A start (at ``started_at`` by the station) within 15 minutes of an authorization with the same outcome shares its
+    record. ``except_session_id`` is not counted as another running session.
     """
-    facts, user_id, expires_at = _load_facts(session, station, id_tag, source, now, evse_id, except_session_id)
+    facts, user_id, expires_at = _load_facts(
+        session, station, id_tag, source, now, evse_id, started_at, except_session_id
+    )
     decision = decide(facts)
     result = AuthorizationResult.ACCEPTED if decision.accepted else AuthorizationResult.REJECTED
     row = None
@@ -103,6 +111,16 @@ def authorize(
         charge_point_id=station.id,
     )
     return Answer(row.id, decision, user_id, expires_at)
+
+
+def refuse(session: Session, answer: Answer, reason: RejectReason) -> Answer:
+    """Turn an acceptance into a refusal, for what only the start itself could find; the first reason stays. Flushes."""
+    if not answer.accepted:
+        return answer
+    row = session.get_one(Authorization, answer.authorization_id)
+    row.result, row.reason = AuthorizationResult.REJECTED, str(reason)
+    session.flush()
+    return replace(answer, decision=Decision(accepted=False, reason=reason))
 
 
 def decide_for_user(
@@ -163,11 +181,12 @@ def _load_facts(
     source: AuthorizationSource,
     now: datetime,
     evse_id: int | None,
+    started_at: datetime | None,
     except_session_id: int | None,
 ) -> tuple[AuthorizationFacts, int | None, datetime | None]:
     charge_point = session.get_one(ChargePoint, station.id)
     evse = session.get(Evse, evse_id) if evse_id is not None else None
-    token, user, expires_at, free = _token_facts(session, id_tag, now)
+    token, user, expires_at, free = _token_facts(session, station, id_tag, started_at or now)
     anonymous = source is AuthorizationSource.PLUG_AND_CHARGE
     facts = AuthorizationFacts(
         now=now,
@@ -191,18 +210,16 @@ def _station_facts(charge_point: ChargePoint) -> StationFacts:
 
 
 def _token_facts(
-    session: Session, id_tag: str | None, now: datetime
+    session: Session, station: Station, id_tag: str | None, at: datetime
 ) -> tuple[TokenFacts, User | None, datetime | None, bool]:
     """What a token is: an RFID tag's, or that of a session an operator is starting (and then maybe free)."""
     if not id_tag:
         return TokenFacts(known=False), None, None, False
-    normal = normalise_id_tag(id_tag)
-    if normal.startswith(REMOTE_PREFIX) and normal[len(REMOTE_PREFIX) :].isdigit():
-        pending = session.get(ChargingSession, int(normal[len(REMOTE_PREFIX) :]))
-        if pending is not None and pending.user_id is not None and pending.status in RUNNING:
-            free = (pending.tariff_snapshot or {}).get("type") == "free"
-            return TokenFacts(known=True), session.get(User, pending.user_id), None, free
-    tag = session.scalars(select(RfidTag).where(func.upper(RfidTag.tag_id) == normal)).one_or_none()
+    remote = remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=at)
+    if remote is not None:
+        free = (remote.tariff_snapshot or {}).get("type") == "free"
+        return TokenFacts(known=True), session.get(User, remote.user_id), None, free
+    tag = session.scalars(select(RfidTag).where(func.upper(RfidTag.tag_id) == normalise_id_tag(id_tag))).one_or_none()
     if tag is None:
         return TokenFacts(known=False), None, None, False
     expires_at = None
@@ -212,6 +229,27 @@ def _token_facts(
         expires_at = datetime.combine(tag.expires_on + timedelta(days=1), time(), tzinfo=system_zone)
     token = TokenFacts(known=True, active=tag.status is RfidTagStatus.ACTIVE, expires_at=expires_at)
     return token, tag.user, expires_at, False
+
+
+def remote_session(
+    session: Session, *, charge_point_id: int, id_tag: str | None, at: datetime
+) -> ChargingSession | None:
+    """The session that an operator started at this station and whose token this is; None when it is no such token.
+
+    The token ends with the session. One that failed only because nothing was heard in time counts as long as the
+    station started (``at``, by its own clock) within the time: its message came late, the car did not.
+    """
+    found = _REMOTE_TOKEN.fullmatch(normalise_id_tag(id_tag or ""))
+    if found is None:
+        return None
+    row = session.get(ChargingSession, int(found[1]))
+    if row is None or row.charge_point_id != charge_point_id or row.user_id is None:
+        return None
+    if row.status in RUNNING:
+        return row
+    limit = timedelta(seconds=settings.get_int(session, "session.fail_starting_after_seconds"))
+    in_time = row.created_at - REMOTE_CLOCK_SLACK <= at <= row.created_at + limit
+    return row if row.failure_reason in OVERDUE and in_time else None
 
 
 def _user_facts(session: Session, user: User, except_session_id: int | None) -> UserFacts:

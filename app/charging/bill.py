@@ -12,10 +12,12 @@ from typing import Any
 
 import structlog
 from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.billing import ledger
-from app.billing.models import LedgerEntryType, Transaction, TransactionStatus, TransactionType
+from app.billing.models import BalanceAccount, LedgerEntryType, Transaction, TransactionStatus, TransactionType
+from app.charging.flags import PRICE_PROBLEM, add_flag
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import ChargingSession, MeterReading
 from app.core import events
@@ -29,7 +31,6 @@ from app.tariffs.pricing import (
 log = structlog.get_logger(__name__)
 
 BALANCE_PROCESSOR = "balance"
-PRICE_PROBLEM = "price_problem"
 
 
 class NotPriceable(Exception):
@@ -118,9 +119,11 @@ def bill_session(session: Session, charging_session: ChargingSession, *, now: da
         return
     try:
         priced = price_of(session, charging_session)
+    except SQLAlchemyError:  # the database's trouble is no fault of the price: whoever commits tries again
+        raise
     except Exception as error:  # any refusal of the pricing: the stop is confirmed all the same, the bill waits
         log.error("session.not_priced", session_id=charging_session.id, error=f"{type(error).__name__}: {error}")
-        _flag(charging_session, PRICE_PROBLEM)
+        add_flag(charging_session, PRICE_PROBLEM)
         charging_session.stop_note = f"Not priced: {error}"
         session.flush()
         return
@@ -186,11 +189,6 @@ def _conclude(session: Session, charging_session: ChargingSession, status: Payme
     )
 
 
-def _flag(charging_session: ChargingSession, flag: str) -> None:
-    if flag not in charging_session.flags:
-        charging_session.flags = [*charging_session.flags, flag]
-
-
 def settle_outstanding(session: Session, *, user_id: int, currency: str, now: datetime) -> int:
     """Mark a user's outstanding sessions as paid once the balance is no longer below zero. Returns how many."""
     if ledger.balance(session, user_id=user_id, currency=currency) < 0:
@@ -215,6 +213,24 @@ def settle_outstanding(session: Session, *, user_id: int, currency: str, now: da
             transaction.updated_at = now
         _conclude(session, charging_session, PaymentStatus.PAID)
     return len(owed)
+
+
+def settleable(session: Session) -> list[tuple[int, str]]:
+    """Users (and currency) whose balance is no longer below zero while a session of theirs is still Outstanding.
+
+    A credit settles them at once; this finds those whose process died between its commit and that.
+    """
+    rows = session.execute(
+        select(ChargingSession.user_id, ChargingSession.currency)
+        .join(
+            BalanceAccount,
+            (BalanceAccount.user_id == ChargingSession.user_id) & (BalanceAccount.currency == ChargingSession.currency),
+        )
+        .where(ChargingSession.payment_status == PaymentStatus.OUTSTANDING, BalanceAccount.balance >= 0)
+        .distinct()
+        .limit(200)
+    )
+    return [(user_id, currency) for user_id, currency in rows if user_id is not None and currency is not None]
 
 
 @dataclass(frozen=True)

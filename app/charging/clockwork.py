@@ -3,18 +3,27 @@ was missed is caught up, and repeated ticks change nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
+import structlog
+from sqlalchemy import any_, literal, select, text
 from sqlalchemy.orm import Session
 
 from app.charging import bill as billing
-from app.charging import sessions
+from app.charging.endings import announce, fail_session, finish_by_rule
+from app.charging.flags import NO_STOP_MESSAGE, PRICE_PROBLEM
 from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import ChargingSession
-from app.core import events, settings
+from app.core import settings
+
+log = structlog.get_logger(__name__)
 
 BATCH = 200
+
+#: for so long an EVSE has been reported Available, while a session is thought to run on it, before the session is over
+GHOST_AFTER_BOOT = timedelta(seconds=60)
+GHOST_WITHOUT_BOOT = timedelta(minutes=10)
 
 
 def fail_unstarted(session: Session, *, now: datetime) -> int:
@@ -29,11 +38,12 @@ def fail_unstarted(session: Session, *, now: datetime) -> int:
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     ).all()
-    for row in rows:
-        sessions.fail_session(
-            session, row, event=SessionEvent.START_TIMED_OUT, reason=SessionEvent.START_TIMED_OUT.label
-        )
-    return len(rows)
+
+    def fail(row: ChargingSession) -> None:
+        event = SessionEvent.START_TIMED_OUT
+        fail_session(session, row, event=event, reason=event.label)
+
+    return _each(session, rows, fail)
 
 
 def reset_stopping(session: Session, *, now: datetime) -> int:
@@ -48,19 +58,14 @@ def reset_stopping(session: Session, *, now: datetime) -> int:
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     ).all()
-    for row in rows:
+
+    def reset(row: ChargingSession) -> None:
         row.status = next_status(row.status, SessionEvent.STOP_TIMED_OUT)
         row.stopping_at = None
-        events.announce(
-            session,
-            "session.changed",
-            partner_id=row.partner_id,
-            session_id=row.id,
-            charge_point_id=row.charge_point_id,
-            evse_id=row.evse_id,
-        )
-    session.flush()
-    return len(rows)
+        session.flush()
+        announce(session, "session.changed", row)
+
+    return _each(session, rows, reset)
 
 
 def finish_inactive(session: Session, *, now: datetime) -> int:
@@ -75,13 +80,81 @@ def finish_inactive(session: Session, *, now: datetime) -> int:
         .limit(BATCH)
         .with_for_update(skip_locked=True)
     ).all()
+
+    def finish(row: ChargingSession) -> None:
+        finish_by_rule(session, row, event=SessionEvent.INACTIVITY_ELAPSED, flag=NO_STOP_MESSAGE, now=now)
+
+    return _each(session, rows, finish)
+
+
+#: ``since`` is when the EVSE became Available, by the log: the state's own time moves with each repetition
+_GHOSTS = text("""
+SELECT quiet.id, quiet.since FROM (
+  SELECT s.id, CASE
+      WHEN c.booted_at > coalesce(s.start_received_at, s.started_at) AND e.status_received_at >= c.booted_at
+        AND greatest(c.booted_at, became.at) < :boot_before
+        AND s.last_activity_at <= greatest(c.booted_at, became.at) THEN greatest(c.booted_at, became.at)
+      WHEN became.at < :before AND s.last_activity_at <= became.at THEN became.at
+    END AS since
+  FROM charging_session s
+  JOIN evse_state e ON e.evse_id = s.evse_id AND e.status = 'available'
+  JOIN charge_point_state c ON c.charge_point_id = s.charge_point_id
+  CROSS JOIN LATERAL (
+    SELECT max(l.at) AS at FROM hardware_status_log l WHERE l.charge_point_id = s.charge_point_id
+      AND l.evse_id = s.evse_id AND l.status = 'available' AND l.at >= s.last_activity_at
+  ) became
+  WHERE s.status IN ('active', 'stopping')
+) quiet WHERE quiet.since IS NOT NULL LIMIT :batch
+""")
+
+
+def close_ghosts(session: Session, *, now: datetime) -> int:
+    """Finish sessions that the station no longer knows, at their last reading. Returns how many.
+
+    Such are those whose EVSE the station has reported Available, without a reading since: for a minute, when it
+    booted after the session had begun; else for ten minutes (stations.md, line 10). A station that goes on charging
+    after a boot says so, and its session goes on.
+    """
+    found = session.execute(
+        _GHOSTS, {"boot_before": now - GHOST_AFTER_BOOT, "before": now - GHOST_WITHOUT_BOOT, "batch": BATCH}
+    ).all()
+    since: dict[int, datetime] = {row.id: row.since for row in found}
+    rows = session.scalars(
+        select(ChargingSession)
+        .where(
+            ChargingSession.id.in_(since),
+            ChargingSession.status.in_((SessionStatus.ACTIVE, SessionStatus.STOPPING)),
+        )
+        .with_for_update(skip_locked=True)
+    ).all()
+
+    def close(row: ChargingSession) -> None:
+        event = SessionEvent.GHOST_CLOSED
+        finish_by_rule(session, row, event=event, flag=NO_STOP_MESSAGE, now=now, not_after=since[row.id])
+
+    quiet = [row for row in rows if row.last_activity_at is None or row.last_activity_at <= since[row.id]]
+    return _each(session, quiet, close)
+
+
+def _each(session: Session, rows: Iterable[ChargingSession], do: Callable[[ChargingSession], None]) -> int:
+    """Do it to each session, each in a savepoint: one that cannot be ended must not keep the others from it."""
+    done = 0
     for row in rows:
-        sessions.finish_by_rule(session, row, event=SessionEvent.INACTIVITY_ELAPSED, flag="no_stop_message", now=now)
-    return len(rows)
+        number = row.id
+        try:
+            with session.begin_nested():
+                do(row)
+            done += 1
+        except Exception:  # it is told, and tried again with the next tick
+            log.exception("clockwork.failed", session_id=number)
+    return done
 
 
 def unbilled(session: Session, *, now: datetime) -> list[int]:
-    """Finished sessions that are still to be billed, oldest first; those just finished are left to their stop."""
+    """Finished sessions that are still to be billed, oldest first; those just finished are left to their stop.
+
+    Those whose price could not be calculated before come last: they must not keep the others waiting.
+    """
     return list(
         session.scalars(
             select(ChargingSession.id)
@@ -90,7 +163,7 @@ def unbilled(session: Session, *, now: datetime) -> list[int]:
                 ChargingSession.payment_status == PaymentStatus.PENDING,
                 ChargingSession.stopped_at < now - timedelta(seconds=30),
             )
-            .order_by(ChargingSession.id)
+            .order_by(literal(PRICE_PROBLEM) == any_(ChargingSession.flags), ChargingSession.id)
             .limit(BATCH)
         )
     )
@@ -101,3 +174,11 @@ def bill(session: Session, *, session_id: int, now: datetime) -> None:
     row = session.get(ChargingSession, session_id, with_for_update=True)
     if row is not None:
         billing.bill_session(session, row, now=now)
+
+
+def settle(session: Session, *, now: datetime) -> int:
+    """Mark sessions as paid whose driver's balance is no longer below zero. Returns how many."""
+    return sum(
+        billing.settle_outstanding(session, user_id=user_id, currency=currency, now=now)
+        for user_id, currency in billing.settleable(session)
+    )

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, Evse
 from app.charging import gateways, lifecycle
+from app.charging.endings import announce
 from app.charging.lifecycle import SessionEvent, SessionStatus
 from app.charging.models import ChargingSession
 from app.core import events, settings
@@ -152,7 +153,7 @@ def record_outcome(
 ) -> bool:
     """Record what came of a command, once, and what follows for its session. Flushes.
 
-    A second outcome (an answer after the time-out) is kept as a late answer, and changes no status. False then.
+    An answer after the time-out is kept as a late answer, and changes no status. False then.
     """
     row = session.execute(
         update(Action)
@@ -161,11 +162,8 @@ def record_outcome(
         .returning(Action.command, Action.request, Action.partner_id, Action.charge_point_id)
     ).one_or_none()
     if row is None:
-        session.execute(
-            update(Action)
-            .where(Action.id == action_id, Action.response.is_(None))
-            .values(response=response, error=f"late answer at {now.isoformat(timespec='seconds')}: {status.label}")
-        )
+        if status in _ANSWERS:
+            _keep_late_answer(session, action_id, status, now, response, error)
         return False
     if row.command and row.request and "session_id" in row.request:
         _follow_up(session, CommandName(row.command), status, int(row.request["session_id"]), now)
@@ -177,6 +175,35 @@ def record_outcome(
         charge_point_id=row.charge_point_id,
     )
     return True
+
+
+#: outcomes that only the station itself can have given
+_ANSWERS = frozenset({ActionStatus.ACCEPTED, ActionStatus.REJECTED, ActionStatus.SCHEDULED, ActionStatus.ANSWERED})
+
+
+def _keep_late_answer(
+    session: Session,
+    action_id: int,
+    status: ActionStatus,
+    now: datetime,
+    response: dict[str, Any] | None,
+    error: str | None,
+) -> None:
+    words = f"late answer at {now.isoformat(timespec='seconds')}: {status.label}"
+    kept = session.execute(
+        update(Action)
+        .where(Action.id == action_id, Action.status == ActionStatus.TIMED_OUT, Action.response.is_(None))
+        .values(response=response, error=f"{words} ({error})" if error else words)
+        .returning(Action.partner_id, Action.charge_point_id)
+    ).one_or_none()
+    if kept is not None:
+        events.announce(
+            session,
+            ACTION_CHANGED,
+            partner_id=kept.partner_id,
+            action_id=action_id,
+            charge_point_id=kept.charge_point_id,
+        )
 
 
 _REFUSED = frozenset({ActionStatus.REJECTED, ActionStatus.NOT_CONNECTED, ActionStatus.TIMED_OUT, ActionStatus.FAILED})
@@ -201,18 +228,13 @@ def _follow_up(session: Session, name: CommandName, status: ActionStatus, sessio
         return
     charging_session.status = after
     if after is SessionStatus.FAILED:
-        charging_session.failure_reason = f"start {status.label.lower()}"
+        timed_out = status is ActionStatus.TIMED_OUT
+        charging_session.failure_reason = lifecycle.START_UNANSWERED if timed_out else f"Start: {status.label.lower()}"
         charging_session.payment_status = lifecycle.PaymentStatus.NOT_BILLED
     else:
         charging_session.stopping_at = None
-    events.announce(
-        session,
-        "session.changed",
-        partner_id=charging_session.partner_id,
-        session_id=session_id,
-        charge_point_id=charging_session.charge_point_id,
-    )
     session.flush()
+    announce(session, "session.changed", charging_session)
 
 
 def expire(session: Session, *, now: datetime) -> int:

@@ -23,8 +23,9 @@ def final_reading(
     """What the register at the stop (Wh, UTC) makes of the session's energy.
 
     ``restarted``: the register began anew during the session, so that stop minus start means nothing. A difference
-    beyond what the EVSE can deliver in the time is taken up to 150 kWh, and flagged as JUMPED; beyond that, or below
-    zero, the ladder decides.
+    beyond what the EVSE can deliver in the time is taken up to 150 kWh, and flagged: the station's clock is less
+    reliable than its meter, and the power in the EVSE's settings is not enforced (manual, "EVSE", 5). Beyond that, or
+    below zero, the ladder decides. docs/adr/0007-energy-at-the-stop.md.
     """
     judged = normalise_reading(state, raw_wh=raw_wh, at=max(at, state.at), max_power_w=max_power_w)
     if restarted or state.start_wh is None:
@@ -35,5 +36,4 @@ def final_reading(
     if judged.taken and judged.state.energy_wh == energy_wh:
         return judged
     after = replace(state, raw_wh=raw_wh, offset_wh=Decimal(0), at=max(at, state.at), doubted=None, before_restart=None)
-    flags = judged.flags if judged.flags else (RegisterFlag.FELL,)
-    return NormalisedReading(after.register_wh, True, flags, after)
+    return NormalisedReading(after.register_wh, True, (*judged.flags, RegisterFlag.STOP_DECIDED), after)

@@ -77,6 +77,11 @@ _EVENT_LABELS = {
 }
 
 
+#: failure reasons that say only that nothing was heard in time: the station may have started it all the same
+START_UNANSWERED = "The station did not answer the start in time"
+OVERDUE = frozenset({SessionEvent.START_TIMED_OUT.label, START_UNANSWERED})
+
+
 class LifecycleError(Exception):
     """An event that cannot happen to a session in this state. `status` and `event` say which."""
 

@@ -18,15 +18,15 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.assets.models import Evse
+from app.charging.clocks import LATE, clean_time
+from app.charging.flags import AFTER_END
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import ChargingSession
 from app.charging.registers import RegisterState, normalise_reading
-from app.charging.sessions import clean_time, register_state
+from app.charging.session_meter import register_state
 from app.charging.station import Station
 from app.core import events
-from app.core.group_commit import GroupCommit, Kind
-
-AFTER_END = "after_end"
+from app.core.group_commit import GroupCommit, Kind, WriteFailed
 
 
 @dataclass(slots=True)
@@ -78,10 +78,10 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """What a session's row becomes by its newest readings."""
+    """What a session's row becomes by its newest readings. ``active_at`` None: they are no sign of its life."""
 
     session_id: int
-    at: datetime
+    active_at: datetime | None
     raw_wh: Decimal | None
     offset_wh: Decimal
     energy_wh: Decimal
@@ -100,6 +100,9 @@ class Delivery:
     advance: Advance | None
 
 
+#: beyond it is no number the database could hold
+LARGEST_ID = 2**63 - 1
+
 _COPY = (
     "COPY meter_reading (received_at, partner_id, charge_point_id, evse_id, session_id, measured_at, context, "
     "register_wh, raw_register_wh, power_w, current_l1_a, current_l2_a, current_l3_a, voltage_v, soc_percent, other, "
@@ -107,8 +110,9 @@ _COPY = (
 )
 
 _ADVANCE = """
-UPDATE charging_session s SET last_activity_at = g.at, last_raw_wh = g.raw, register_offset_wh = g.offs,
-  energy_wh = g.energy, meter_start_wh = coalesce(s.meter_start_wh, g.start), last_reading_at = g.reading_at,
+UPDATE charging_session s SET last_activity_at = coalesce(g.at, s.last_activity_at), last_raw_wh = g.raw,
+  register_offset_wh = g.offs, energy_wh = g.energy, meter_start_wh = coalesce(s.meter_start_wh, g.start),
+  last_reading_at = g.reading_at,
   power_w = coalesce(g.power, s.power_w), max_power_w = greatest(s.max_power_w, g.power),
   soc_percent = coalesce(g.soc, s.soc_percent)
 FROM unnest(%s::bigint[], %s::timestamptz[], %s::numeric[], %s::numeric[], %s::numeric[], %s::numeric[],
@@ -118,7 +122,7 @@ WHERE s.id = g.id AND s.status IN ('active', 'stopping')
 
 _FLAGS = """
 UPDATE charging_session SET flags = ARRAY(SELECT DISTINCT unnest(flags || %s::varchar[]) ORDER BY 1)
-WHERE id = %s AND status IN ('active', 'stopping')
+WHERE id = %s AND status IN ('active', 'stopping') AND NOT flags @> %s::varchar[]
 """
 
 
@@ -135,7 +139,7 @@ def _write(cursor: psycopg.Cursor[Any], items: Sequence[Delivery]) -> None:
         _ADVANCE,
         (
             [r.session_id for r in rows],
-            [r.at for r in rows],
+            [r.active_at for r in rows],
             [r.raw_wh for r in rows],
             [r.offset_wh for r in rows],
             [r.energy_wh for r in rows],
@@ -147,7 +151,8 @@ def _write(cursor: psycopg.Cursor[Any], items: Sequence[Delivery]) -> None:
     )
     for item in items:
         if item.advance is not None and item.advance.flags:
-            cursor.execute(_FLAGS, (list(item.advance.flags), item.advance.session_id))
+            flags = list(item.advance.flags)
+            cursor.execute(_FLAGS, (flags, item.advance.session_id, flags))
 
 
 def _fields(row: Row) -> tuple[Any, ...]:
@@ -182,7 +187,7 @@ def load_meter(
     """
     query = select(ChargingSession, Evse.max_power_w).join(Evse, Evse.id == ChargingSession.evse_id)
     running = (SessionStatus.ACTIVE, SessionStatus.STOPPING)
-    if session_id is not None and session_id > 0:
+    if session_id is not None and 0 < session_id <= LARGEST_ID:
         query = query.where(ChargingSession.id == session_id)
     elif evse_id is not None:
         query = query.where(ChargingSession.evse_id == evse_id, ChargingSession.status.in_(running))
@@ -211,15 +216,24 @@ def record(
     evse_id: int | None,
     samples: Sequence[Sample],
     now: datetime,
+    named: bool = True,
 ) -> None:
     """Store a message's samples and bring its session along. Returns when they are on disk.
 
-    Readings of a closed session are kept with a flag and change nothing. Raises group_commit.WriteFailed.
+    Readings of a closed session are kept with a flag and change nothing. ``named``: the station said which session
+    they belong to; if it did not, they keep a session alive only when its energy grows. Raises
+    group_commit.WriteFailed; ``meter`` is then as before.
     """
     if not samples:
         return
-    delivery = prepare(station=station, meter=meter, evse_id=evse_id, samples=samples, now=now)
-    writer.write(READINGS, delivery)
+    before = meter.register if meter is not None else None
+    delivery = prepare(station=station, meter=meter, evse_id=evse_id, samples=samples, now=now, named=named)
+    try:
+        writer.write(READINGS, delivery)
+    except WriteFailed:
+        if meter is not None:
+            meter.register = before
+        raise
     if delivery.advance is not None:
         events.publish_soon(
             {
@@ -238,6 +252,7 @@ def prepare(
     evse_id: int | None,
     samples: Sequence[Sample],
     now: datetime,
+    named: bool = True,
 ) -> Delivery:
     """Judge each sample's register and say what is to be stored. Advances ``meter`` in memory."""
     rows: list[Row] = []
@@ -245,9 +260,10 @@ def prepare(
     power_w: Decimal | None = None
     soc_percent: Decimal | None = None
     running = meter is not None and meter.running and meter.register is not None
+    before_wh = meter.register.energy_wh if meter is not None and meter.register is not None else Decimal(0)
     for sample in samples:
         measured_at, time_flags = clean_time(sample.measured_at, now)
-        flags = [*sample.flags, *(f for f in time_flags if f == "clock_ahead")]
+        flags = [*sample.flags, *(f for f in time_flags if f != LATE)]
         energy_wh: Decimal | None = None
         if running and sample.register_wh is not None:
             assert meter is not None and meter.register is not None
@@ -287,7 +303,7 @@ def prepare(
         assert meter is not None and meter.register is not None
         advance = Advance(
             session_id=meter.session_id,
-            at=now,
+            active_at=now if named or meter.register.energy_wh > before_wh else None,
             raw_wh=meter.register.raw_wh,
             offset_wh=meter.register.offset_wh,
             energy_wh=meter.register.energy_wh,

@@ -44,6 +44,7 @@ class RegisterFlag(StrEnum):
     RESTART_UNDONE = "register_restart_undone"
     NEW_LEVEL = "register_new_level"
     UNIT_CORRECTED = "register_unit_corrected"
+    STOP_DECIDED = "register_stop_decided"
 
     @property
     def label(self) -> str:
@@ -61,6 +62,7 @@ _FLAG_LABELS = {
     RegisterFlag.RESTART_UNDONE: "Register is back: the restart before was a wrong reading",
     RegisterFlag.NEW_LEVEL: "Register goes on from another level: the step between is not counted",
     RegisterFlag.UNIT_CORRECTED: "Reading was wrong by a factor of 1000: corrected",
+    RegisterFlag.STOP_DECIDED: "The readings say otherwise: the energy is the register at the stop minus the start",
 }
 
 

@@ -15,6 +15,7 @@ from app.assets.models import ChargePoint, Evse
 from app.charging import authorizations, commands, sessions
 from app.charging.authorize import RejectReason
 from app.charging.commands import CommandName
+from app.charging.endings import announce, fail_session
 from app.charging.lifecycle import (
     RUNNING,
     PaymentStatus,
@@ -23,7 +24,7 @@ from app.charging.lifecycle import (
     next_status,
 )
 from app.charging.models import AuthorizationSource, ChargingSession
-from app.core import events
+from app.core.actions import ReasonRequired
 from app.core.models import Action, Admin
 from app.crm.models import User
 from app.tariffs import queries as tariff_queries
@@ -145,6 +146,7 @@ def start_session(
     ``tariff_id`` None makes it free for the user; otherwise one of the EVSE's tariff group. Manual, "Starting a
     Session". Raises StartRefused with the reason of the authorisation, EvseBusy, ReasonRequired, NotManaged.
     """
+    sessions.lock_evse(session, evse.id)
     busy = session.scalars(
         select(ChargingSession.id).where(ChargingSession.evse_id == evse.id, ChargingSession.status.in_(RUNNING))
     ).first()
@@ -181,14 +183,7 @@ def start_session(
         actor=actor,
         now=now,
     )
-    events.announce(
-        session,
-        "session.changed",
-        partner_id=row.partner_id,
-        session_id=row.id,
-        charge_point_id=row.charge_point_id,
-        evse_id=row.evse_id,
-    )
+    announce(session, "session.changed", row)
     return row, action
 
 
@@ -227,7 +222,9 @@ def stop_session(
     after = next_status(row.status, SessionEvent.STOP_REQUESTED)
     evse = session.get_one(Evse, row.evse_id)
     if after is SessionStatus.FAILED:
-        sessions.fail_session(session, row, event=SessionEvent.STOP_REQUESTED, reason=f"given up: {reason}")
+        if not reason.strip():
+            raise ReasonRequired("a reason is required; it is kept in the Actions log")
+        fail_session(session, row, event=SessionEvent.STOP_REQUESTED, reason=f"given up: {reason}")
         return None
     row.status, row.stopping_at = after, now
     action = commands.request_command(
@@ -241,12 +238,5 @@ def stop_session(
         actor=actor,
         now=now,
     )
-    events.announce(
-        session,
-        "session.changed",
-        partner_id=row.partner_id,
-        session_id=row.id,
-        charge_point_id=row.charge_point_id,
-        evse_id=row.evse_id,
-    )
+    announce(session, "session.changed", row)
     return action

@@ -1,53 +1,61 @@
-"""Charging sessions: started, stopped and finished, once, whatever a station repeats or forgets.
+"""Charging sessions begin: once, whatever a station repeats or forgets, with the tariff they are priced by for ever.
 
-product.md, "Charging session life"; stations.md, lines 7 to 12. Every change of status goes through
-``lifecycle.next_status`` under the session's row lock.
+product.md, "Charging session life" and "Which tariff"; stations.md, lines 7 to 11. Every change of status goes through
+``lifecycle.next_status`` under the session's row lock. Ends are in ``stops`` and ``endings``.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import func, select, text
+import structlog
+from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
-from app.charging import authorizations, bill
-from app.charging.authorize import normalise_id_tag
-from app.charging.final_energy import final_reading
+from app.charging import authorizations, clocks
+from app.charging.authorize import RejectReason, normalise_id_tag
+from app.charging.clocks import clean_time
+from app.charging.endings import announce, finish_by_rule
+from app.charging.flags import FLAGS, NO_TARIFF, REPLACED, UNAUTHORIZED_START, add_flag, flag_labels
 from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import Authorization, AuthorizationSource, ChargingSession
-from app.charging.registers import RegisterFlag, RegisterState, begin_register
+from app.charging.registers import begin_register
+from app.charging.session_meter import apply_register
 from app.charging.station import EvseRef, Station
-from app.core import events, settings
+from app.core import settings
 from app.core.models import CurrencyRow, VatRate
 from app.crm.models import User
 from app.tariffs import queries as tariff_queries
-from app.tariffs.pricing import TariffSnapshot, snapshot_to_json
-from app.tariffs.selection import DriverFacts, explanation_to_json, select_tariff
+from app.tariffs.pricing import InvalidTariffSnapshot, TariffSnapshot, snapshot_to_json
+from app.tariffs.selection import (
+    DriverFacts,
+    InvalidTariffGroup,
+    NoTariff,
+    explanation_to_json,
+    select_tariff,
+)
 from app.tariffs.snapshots import snapshot_of
 
-FUTURE_TOLERANCE = timedelta(minutes=5)
-LATE_AFTER = timedelta(days=1)
+__all__ = [
+    "FLAGS",
+    "StartOutcome",
+    "flag_labels",
+    "lock_evse",
+    "price_terms",
+    "set_tariff",
+    "start_key",
+    "start_session",
+    "take_snapshot",
+]
 
-#: flags of a session, with the words the screen shows
-FLAGS = {
-    "late_start": "Start reported more than a day late",
-    "late_stop": "Stop reported more than a day late",
-    "clock_ahead": "The station's clock is ahead; the arrival time was used",
-    "unauthorized_start": "The station charged although authorization was refused",
-    "stop_before_start": "Stop time before start time; the start time was used",
-    "stopped_after_end": "A stop arrived after the session had been finished by rule",
-    "no_stop_message": "The station never reported the stop",
-    "replaced": "Another session began on the EVSE without a stop of this one",
-    "no_meter": "The station reported no meter",
-    bill.PRICE_PROBLEM: "The price could not be calculated",
-    **{flag.value: flag.label for flag in RegisterFlag},
-}
+log = structlog.get_logger(__name__)
+
+#: more than an id token may have (OCPP 2.0.1: 36): what is longer is nobody's, and need not be kept whole
+MAX_ID_TAG = 64
 
 
 @dataclass(frozen=True)
@@ -60,23 +68,13 @@ class StartOutcome:
     reason: str | None = None
 
 
-def clean_time(reported: datetime, now: datetime) -> tuple[datetime, list[str]]:
-    """A station's time as a session uses it: not more than five minutes ahead of the arrival (else that).
-
-    The second value holds "clock_ahead" or "late" (over a day old: used, and flagged).
-    """
-    if reported > now + FUTURE_TOLERANCE:
-        return now, ["clock_ahead"]
-    return reported, ["late"] if reported < now - LATE_AFTER else []
-
-
 def start_session(
     session: Session,
     *,
     station: Station,
     evse: EvseRef,
     id_tag: str | None,
-    meter_start_wh: Decimal,
+    meter_start_wh: Decimal | None,
     reported_at: datetime,
     now: datetime,
     reference: str | None = None,
@@ -86,14 +84,18 @@ def start_session(
     The same start again (same EVSE, token, time and meter) gets the same answer. A session is kept also when the
     driver is refused, because energy may flow: it is flagged, and billed if there is anybody to bill.
     """
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _lock_key(evse.id)})
+    lock_evse(session, evse.id)
     key = start_key(evse.network_id, id_tag, reported_at, meter_start_wh, reference)
     known = _by_start_key(session, station, key)
     if known is not None:
-        return _same_answer(session, known)
+        if not _is_another_charge(known):
+            return _same_answer(session, known)
+        key = f"{key}~{known.id}"
     started_at, time_flags = clean_time(reported_at, now)
     pending = _pending_session(session, evse, id_tag)
-    source = _source_of(session, station, id_tag, pending)
+    remote = pending or authorizations.remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=started_at)
+    source = remote.source if remote is not None else _source_of(session, station, id_tag)
+    _close_predecessor(session, evse, started_at, now)
     answer = authorizations.authorize(
         session,
         station=station,
@@ -101,36 +103,27 @@ def start_session(
         source=source,
         now=now,
         evse_id=evse.id,
+        started_at=started_at,
         except_session_id=pending.id if pending else None,
     )
-    _close_predecessor(session, evse, started_at, now)
-    row = pending or ChargingSession(
-        partner_id=station.partner_id,
-        charge_point_id=station.id,
-        evse_id=evse.id,
-        source=source,
-        status=SessionStatus.PENDING,
-        payment_status=PaymentStatus.PENDING,
-        user_id=answer.user_id,
-        created_at=now,
-        flags=[],
-    )
+    row = pending or _new_session(station, evse, source, answer.user_id, now)
     row.status = next_status(row.status, SessionEvent.STARTED)
     row.authorization_id = answer.authorization_id
-    row.id_tag = id_tag
-    row.start_key = key
-    row.station_reference = reference
+    row.id_tag = id_tag[:MAX_ID_TAG] if id_tag else None
+    row.start_key, row.station_reference = key, reference
     row.started_at, row.start_received_at, row.last_activity_at = started_at, now, now
-    row.meter_start_wh = meter_start_wh
-    apply_register(row, begin_register(register_wh=meter_start_wh, at=started_at))
-    row.flags = [*row.flags, *("late_start" if f == "late" else f for f in time_flags)]
-    if not answer.accepted:
-        row.flags = [*row.flags, "unauthorized_start"]
+    register = begin_register(register_wh=meter_start_wh, at=started_at)
+    row.meter_start_wh = register.start_wh
+    apply_register(row, register)
+    for flag in time_flags:
+        add_flag(row, "late_start" if flag == clocks.LATE else flag)
     session.add(row)
-    if row.tariff_snapshot is None and source is not AuthorizationSource.PLUG_AND_CHARGE:
-        _give_tariff(session, row, user_id=answer.user_id)
+    if row.tariff_snapshot is None and row.user_id is not None and not _give_tariff(session, row, remote):
+        answer = authorizations.refuse(session, answer, RejectReason.NO_TARIFF_GROUP)
+    if not answer.accepted:
+        add_flag(row, UNAUTHORIZED_START)
     session.flush()
-    _announce(session, "session.started", row)
+    announce(session, "session.started", row)
     return StartOutcome(
         session_id=row.id,
         accepted=answer.accepted,
@@ -139,32 +132,68 @@ def start_session(
     )
 
 
+def _new_session(
+    station: Station, evse: EvseRef, source: AuthorizationSource, user_id: int | None, now: datetime
+) -> ChargingSession:
+    return ChargingSession(
+        partner_id=station.partner_id,
+        charge_point_id=station.id,
+        evse_id=evse.id,
+        source=source,
+        status=SessionStatus.PENDING,
+        payment_status=PaymentStatus.PENDING,
+        user_id=user_id,
+        created_at=now,
+        flags=[],
+    )
+
+
 def start_key(
-    network_id: int, id_tag: str | None, reported_at: datetime, meter_start_wh: Decimal, reference: str | None
+    network_id: int,
+    id_tag: str | None,
+    reported_at: datetime,
+    meter_start_wh: Decimal | None,
+    reference: str | None,
 ) -> str:
     """What makes two starts of one station the same. Message ids repeat across restarts, so they are no part."""
     if reference:
-        return f"ref:{reference}"[:120]
-    parts = (network_id, normalise_id_tag(id_tag or ""), reported_at.isoformat(), f"{meter_start_wh.normalize():f}")
+        return f"ref:{reference}"[:100]
+    register = "" if meter_start_wh is None else f"{meter_start_wh.normalize():f}"
+    parts = (network_id, normalise_id_tag(id_tag or ""), reported_at.isoformat(), register)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
 
 
-def _lock_key(evse_id: int) -> int:
-    """Starts on one EVSE wait for each other, so that a repeated one finds the first."""
-    return (0x4556 << 40) | evse_id
+def lock_evse(session: Session, evse_id: int) -> None:
+    """Starts on one EVSE wait for each other until the transaction ends, so that a repeated one finds the first."""
+    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": (0x4556 << 40) | evse_id})
 
 
 def _by_start_key(session: Session, station: Station, key: str) -> ChargingSession | None:
     return session.scalars(
-        select(ChargingSession).where(ChargingSession.charge_point_id == station.id, ChargingSession.start_key == key)
+        select(ChargingSession)
+        .where(
+            ChargingSession.charge_point_id == station.id,
+            or_(ChargingSession.start_key == key, ChargingSession.start_key.startswith(f"{key}~", autoescape=True)),
+        )
+        .order_by(ChargingSession.id.desc())
+        .limit(1)
     ).one_or_none()
+
+
+def _is_another_charge(known: ChargingSession) -> bool:
+    """Whether the same start again is a charge of its own, because its time says nothing.
+
+    A clock that was never set begins anew at each power-up: with a meter that does too, the next charge looks like the
+    last one. A start is not sent again once the station knows that its stop has arrived.
+    """
+    return clocks.UNSET in known.flags and known.stop_received_at is not None
 
 
 def _same_answer(session: Session, row: ChargingSession) -> StartOutcome:
     reason = None
     if row.authorization_id is not None:
         reason = session.get_one(Authorization, row.authorization_id).reason
-    return StartOutcome(session_id=row.id, accepted="unauthorized_start" not in row.flags, reason=reason)
+    return StartOutcome(session_id=row.id, accepted=UNAUTHORIZED_START not in row.flags, reason=reason)
 
 
 def _pending_session(session: Session, evse: EvseRef, id_tag: str | None) -> ChargingSession | None:
@@ -182,11 +211,7 @@ def _pending_session(session: Session, evse: EvseRef, id_tag: str | None) -> Cha
     return None
 
 
-def _source_of(
-    session: Session, station: Station, id_tag: str | None, pending: ChargingSession | None
-) -> AuthorizationSource:
-    if pending is not None:
-        return pending.source
+def _source_of(session: Session, station: Station, id_tag: str | None) -> AuthorizationSource:
     if station.plug_and_charge:
         known = id_tag and authorizations.is_registered(session, id_tag)
         return AuthorizationSource.RFID_TAG if known else AuthorizationSource.PLUG_AND_CHARGE
@@ -205,20 +230,37 @@ def _close_predecessor(session: Session, evse: EvseRef, started_at: datetime, no
         .with_for_update()
     ).all()
     for row in rows:
-        finish_by_rule(session, row, event=SessionEvent.GHOST_CLOSED, flag="replaced", now=now)
+        finish_by_rule(session, row, event=SessionEvent.GHOST_CLOSED, flag=REPLACED, now=now, not_after=started_at)
 
 
-def _give_tariff(session: Session, row: ChargingSession, *, user_id: int | None) -> None:
-    """Choose the tariff and keep it as a snapshot. Without a user or tariff group there is none to keep."""
+def _give_tariff(session: Session, row: ChargingSession, remote: ChargingSession | None) -> bool:
+    """Choose the driver's tariff and keep it as a snapshot; False when there is none that could be.
+
+    A start by the token of an operator's session gets the tariff the operator chose.
+    """
+    if remote is not None and remote.tariff_snapshot is not None:
+        row.tariff_id, row.tariff_name = remote.tariff_id, remote.tariff_name
+        row.currency, row.tariff_snapshot = remote.currency, remote.tariff_snapshot
+        return True
+    try:
+        _choose_tariff(session, row)
+    except (LookupError, NoTariff, InvalidTariffGroup, InvalidTariffSnapshot) as error:
+        log.error("session.no_tariff", evse_id=row.evse_id, error=f"{type(error).__name__}: {error}")
+        add_flag(row, NO_TARIFF)
+        return False
+    return True
+
+
+def _choose_tariff(session: Session, row: ChargingSession) -> None:
     evse = session.get_one(Evse, row.evse_id)
-    if user_id is None or evse.tariff_group_id is None:
-        return
-    user = session.get_one(User, user_id)
+    if evse.tariff_group_id is None:
+        raise NoTariff("the EVSE has no tariff group")
+    user = session.get_one(User, row.user_id)
     attached = tariff_queries.attached_tariffs(session, tariff_group_id=evse.tariff_group_id)
     chosen, explanation = select_tariff(
         attached,
         DriverFacts(
-            user_id=user_id,
+            user_id=user.id,
             user_group_ids=frozenset(group.id for group in user.groups),
             owner_partner_id=row.partner_id,
         ),
@@ -259,179 +301,3 @@ def set_tariff(session: Session, row: ChargingSession, snapshot: TariffSnapshot)
     row.tariff_name = snapshot.name
     row.currency = snapshot.currency.code
     row.tariff_snapshot = snapshot_to_json(snapshot)
-
-
-# --- stop
-
-
-@dataclass(frozen=True)
-class StopOutcome:
-    """What became of a station's stop: the session it belongs to, if any, and whether it changed anything."""
-
-    session_id: int | None
-    changed: bool
-
-
-def stop_session(
-    session: Session,
-    *,
-    station: Station,
-    session_id: int | None,
-    id_tag: str | None,
-    meter_stop_wh: Decimal | None,
-    reported_at: datetime,
-    reason: str | None,
-    now: datetime,
-    reference: str | None = None,
-) -> StopOutcome:
-    """A station has stopped: finish its session and bill it. Flushes.
-
-    Repeated stops change nothing. A stop of a session nobody knows is matched by station, token and time; when none
-    fits, the outcome has no session and the caller stores the message as a stray one. Never raises for a station's
-    mistake: a stop that is not confirmed is sent for ever.
-    """
-    row = _find_stopped(session, station, session_id, id_tag, reported_at, reference)
-    if row is None:
-        return StopOutcome(None, False)
-    if row.status in (SessionStatus.FINISHED, SessionStatus.FAILED):
-        if row.stop_received_at is None and row.status is SessionStatus.FINISHED:
-            _flag(row, "stopped_after_end")
-            row.stop_received_at = now
-            session.flush()
-            return StopOutcome(row.id, True)
-        return StopOutcome(row.id, False)
-    row.status = next_status(row.status, SessionEvent.STOPPED)
-    stopped_at, time_flags = clean_time(reported_at, now)
-    if row.started_at is None:
-        row.started_at = stopped_at
-    if stopped_at < row.started_at:
-        stopped_at = row.started_at
-        _flag(row, "stop_before_start")
-    for flag in time_flags:
-        _flag(row, "late_stop" if flag == "late" else flag)
-    row.stopped_at, row.stop_received_at = stopped_at, now
-    row.stop_reason = reason
-    if meter_stop_wh is not None:
-        _take_final_register(session, row, meter_stop_wh, stopped_at)
-    else:
-        _flag(row, "no_meter")
-    _conclude(session, row, now)
-    return StopOutcome(row.id, True)
-
-
-def _find_stopped(
-    session: Session,
-    station: Station,
-    session_id: int | None,
-    id_tag: str | None,
-    reported_at: datetime,
-    reference: str | None,
-) -> ChargingSession | None:
-    ours = ChargingSession.charge_point_id == station.id
-    if reference is not None:
-        return session.scalars(
-            select(ChargingSession).where(ours, ChargingSession.station_reference == reference).with_for_update()
-        ).one_or_none()
-    if session_id is not None and session_id > 0:
-        found = session.scalars(
-            select(ChargingSession).where(ours, ChargingSession.id == session_id).with_for_update()
-        ).one_or_none()
-        if found is not None:
-            return found
-    candidates = session.scalars(
-        select(ChargingSession)
-        .where(
-            ours,
-            ChargingSession.status.in_((SessionStatus.ACTIVE, SessionStatus.STOPPING)),
-            ChargingSession.started_at <= reported_at + FUTURE_TOLERANCE,
-            *([func.upper(ChargingSession.id_tag) == normalise_id_tag(id_tag)] if id_tag else []),
-        )
-        .with_for_update()
-    ).all()
-    return candidates[0] if len(candidates) == 1 else None
-
-
-def _take_final_register(session: Session, row: ChargingSession, meter_stop_wh: Decimal, stopped_at: datetime) -> None:
-    row.meter_stop_wh = meter_stop_wh
-    evse = session.get_one(Evse, row.evse_id)
-    judged = final_reading(
-        register_state(row),
-        raw_wh=meter_stop_wh,
-        at=stopped_at,
-        max_power_w=evse.max_power_w,
-        restarted=RegisterFlag.RESTARTED.value in row.flags,
-    )
-    apply_register(row, judged.state)
-    for flag in judged.flags:
-        _flag(row, flag.value)
-
-
-def register_state(row: ChargingSession) -> RegisterState:
-    """A session's meter as the normalisation knows it. Raises ValueError before the session has started."""
-    if row.started_at is None:
-        raise ValueError(f"session {row.id} has not started")
-    start_wh = None if row.meter_start_wh is None or row.meter_start_wh < 0 else row.meter_start_wh
-    return RegisterState(
-        started_at=row.started_at,
-        start_wh=start_wh,
-        raw_wh=row.last_raw_wh,
-        at=row.last_reading_at or row.started_at,
-        offset_wh=row.register_offset_wh,
-    )
-
-
-def apply_register(row: ChargingSession, state: RegisterState) -> None:
-    """Keep what the normalisation says of the meter."""
-    if row.meter_start_wh is None or row.meter_start_wh < 0:
-        row.meter_start_wh = state.start_wh
-    row.last_raw_wh = state.raw_wh
-    row.register_offset_wh = state.offset_wh
-    row.energy_wh = state.energy_wh
-    row.last_reading_at = state.at
-
-
-def finish_by_rule(session: Session, row: ChargingSession, *, event: SessionEvent, flag: str, now: datetime) -> None:
-    """Finish a session whose stop the station never reported, at its last reading, and bill it. Flushes."""
-    row.status = next_status(row.status, event)
-    row.stopped_at = max(row.last_reading_at or row.started_at or now, row.started_at or now)
-    row.stop_reason = event.value
-    _flag(row, flag)
-    _conclude(session, row, now)
-
-
-def fail_session(session: Session, row: ChargingSession, *, event: SessionEvent, reason: str) -> None:
-    """End a pending session that never began; it costs nothing. Flushes."""
-    row.status = next_status(row.status, event)
-    row.failure_reason = reason
-    row.payment_status = PaymentStatus.NOT_BILLED
-    session.flush()
-    _announce(session, "session.finished", row)
-
-
-def _conclude(session: Session, row: ChargingSession, now: datetime) -> None:
-    row.power_w = None
-    row.stopping_at = None
-    session.flush()
-    bill.bill_session(session, row, now=now)
-    _announce(session, "session.finished", row)
-
-
-def _announce(session: Session, name: str, row: ChargingSession) -> None:
-    events.announce(
-        session,
-        name,
-        partner_id=row.partner_id,
-        session_id=row.id,
-        charge_point_id=row.charge_point_id,
-        evse_id=row.evse_id,
-    )
-
-
-def _flag(row: ChargingSession, flag: str) -> None:
-    if flag not in row.flags:
-        row.flags = [*row.flags, flag]
-
-
-def flag_labels(flags: Sequence[str]) -> list[str]:
-    """Flags in the words of the screen."""
-    return [FLAGS.get(flag, flag.replace("_", " ").capitalize()) for flag in flags]

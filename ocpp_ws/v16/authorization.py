@@ -8,7 +8,7 @@ from app.charging import authorizations
 from app.charging.models import AuthorizationSource
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import now_of, served
-from ocpp_ws.v16.values import tag_info
+from ocpp_ws.v16.values import id_tag_of, tag_info
 
 
 def authorize(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
@@ -17,7 +17,7 @@ def authorize(connection: StationConnection, payload: dict[str, Any]) -> dict[st
     now = now_of(connection)
     answer = of.transact(
         lambda session: authorizations.authorize(
-            session, station=of.station, id_tag=payload["idTag"], source=AuthorizationSource.RFID_TAG, now=now
+            session, station=of.station, id_tag=id_tag_of(payload), source=AuthorizationSource.RFID_TAG, now=now
         )
     )
     reason = str(answer.decision.reason) if answer.decision.reason else None

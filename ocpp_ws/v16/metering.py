@@ -29,9 +29,17 @@ _PHASES = ("L1", "L2", "L3")
 FLAG_FROM_PHASES = "energy_from_phases"
 FLAG_FROM_INTERVAL = "energy_from_interval"
 FLAG_NOT_A_NUMBER = "value_not_a_number"
+FLAG_OUT_OF_RANGE = "value_out_of_range"
 FLAG_UNKNOWN_TRANSACTION = "unknown_transaction"
 
-_LARGEST = Decimal("1e12")
+#: what a column can hold with room for the sum of three phases; in Wh, W, A, V
+_LARGEST_OTHER = Decimal("1e9")
+_LARGEST = {
+    DEFAULT_MEASURAND: Decimal("1e12"),
+    INTERVAL: Decimal("1e9"),
+    CURRENT: Decimal("1e5"),
+    VOLTAGE: Decimal("1e5"),
+}
 
 
 def meter_values(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
@@ -44,7 +52,15 @@ def meter_values(connection: StationConnection, payload: dict[str, Any]) -> dict
     flags = (FLAG_UNKNOWN_TRANSACTION,) if meter is None and transaction_id else ()
     samples = samples_of(payload["meterValue"], meter, now, flags)
     if samples:
-        record(of.writer, station=of.station, meter=meter, evse_id=evse.id if evse else None, samples=samples, now=now)
+        record(
+            of.writer,
+            station=of.station,
+            meter=meter,
+            evse_id=evse.id if evse else None,
+            samples=samples,
+            now=now,
+            named=bool(transaction_id and transaction_id > 0),
+        )
     return {}
 
 
@@ -70,12 +86,16 @@ def samples_of(
     """A message's sample sets in the order of their times. Intervals are added up from the meter's last register."""
     ordered = sorted(((moment(entry.get("timestamp"), now), entry) for entry in meter_value), key=lambda e: e[0])
     samples: list[Sample] = []
-    last_wh = meter.register.raw_wh if meter is not None and meter.register is not None else None
+    register = meter.register if meter is not None else None
+    last_wh, last_at = (register.raw_wh, register.at) if register is not None else (None, now)
     for at, entry in ordered:
-        sample = _sample(at, entry.get("sampledValue") or [], last_wh, flags)
+        # an interval that was added before, as in a message sent again, is not added once more
+        base_wh = last_wh if register is not None and at > last_at else None
+        sample = _sample(at, entry.get("sampledValue") or [], base_wh, flags)
         if sample is not None:
             samples.append(sample)
-            last_wh = sample.register_wh if sample.register_wh is not None else last_wh
+            if sample.register_wh is not None:
+                last_wh, last_at = sample.register_wh, max(at, last_at)
     return samples
 
 
@@ -87,13 +107,16 @@ def _sample(
     numbers: dict[tuple[str, str], Decimal] = {}
     other: dict[str, Any] = {}
     found_flags = list(flags)
-    context = next((value["context"] for value in sampled if value.get("context")), None)
+    context = next((value["context"][:40] for value in sampled if value.get("context")), None)
     for value in sampled:
         measurand = value.get("measurand") or DEFAULT_MEASURAND
         phase = (value.get("phase") or "")[:2]
         number = None if value.get("format") == "SignedData" else _number(value)
         if value.get("format") != "SignedData" and number is None:
             found_flags.append(FLAG_NOT_A_NUMBER)
+        if number is not None and abs(number) >= _LARGEST.get(measurand, _LARGEST_OTHER):
+            found_flags.append(FLAG_OUT_OF_RANGE)
+            number = None
         if number is None or not _is_outlet(value, sampled) or measurand not in _COLUMNS:
             other[_label(value, measurand)] = value.get("value")
         else:
@@ -116,15 +139,14 @@ _COLUMNS = frozenset({DEFAULT_MEASURAND, INTERVAL, POWER, CURRENT, VOLTAGE, SOC}
 
 
 def _number(value: dict[str, Any]) -> Decimal | None:
-    """The value in Wh, W, A, V or %; None when it is no number that a column could hold."""
+    """The value in Wh, W, A, V or %; None when it is no number."""
     try:
         number = Decimal(str(value.get("value")).strip().replace(",", "."))
     except InvalidOperation:
         return None
     if not number.is_finite():
         return None
-    number *= _THOUSANDS.get(str(value.get("unit") or "").lower(), 1)
-    return number if abs(number) < _LARGEST else None
+    return number * _THOUSANDS.get(str(value.get("unit") or "").lower(), 1)
 
 
 def _is_outlet(value: dict[str, Any], sampled: Sequence[dict[str, Any]]) -> bool:

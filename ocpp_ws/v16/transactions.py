@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import text
+import structlog
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from app.charging import sessions
+from app.charging import sessions, stops
 from app.charging.meter import load_meter, record
+from app.charging.models import StrayMessage
+from app.charging.stops import Stop, StopOutcome
 from app.charging.stray import keep_stray
+from app.core.group_commit import WriteFailed
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import Served, now_of, served
 from ocpp_ws.v16 import metering
-from ocpp_ws.v16.values import moment, tag_info, watt_hours
+from ocpp_ws.v16.values import id_tag_of, moment, tag_info, watt_hours
+
+log = structlog.get_logger("ocpp_ws.v16")
+
+START, STOP = "StartTransaction", "StopTransaction"
 
 
 def start_transaction(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
@@ -29,7 +37,7 @@ def start_transaction(connection: StationConnection, payload: dict[str, Any]) ->
             session,
             station=of.station,
             evse=evse,
-            id_tag=payload.get("idTag") or None,
+            id_tag=id_tag_of(payload),
             meter_start_wh=watt_hours(payload["meterStart"]),
             reported_at=moment(payload.get("timestamp"), now),
             now=now,
@@ -44,58 +52,104 @@ def start_transaction(connection: StationConnection, payload: dict[str, Any]) ->
 
 def _keep_unplaced_start(session: Session, of: Served, payload: dict[str, Any], connection: StationConnection) -> int:
     """A start at a connector nobody registered: kept, confirmed with a number of its own, and refused."""
+    known = session.scalars(
+        select(StrayMessage.payload)
+        .where(
+            StrayMessage.charge_point_id == of.station.id,
+            StrayMessage.action == START,
+            StrayMessage.payload.contains(payload),
+        )
+        .order_by(StrayMessage.id)
+        .limit(1)
+    ).one_or_none()
+    if known is not None:
+        return int(known["transactionId"])
+    number = session.scalar(text("SELECT nextval(pg_get_serial_sequence('charging_session', 'id'))"))
+    assert number is not None
     keep_stray(
         session,
         station=of.station,
-        action="StartTransaction",
-        payload=payload,
+        action=START,
+        payload={**payload, "transactionId": number},
         note=f"there is no EVSE with network id {payload['connectorId']}",
         now=now_of(connection),
     )
-    number = session.scalar(text("SELECT nextval(pg_get_serial_sequence('charging_session', 'id'))"))
-    return int(number or 0)
+    return int(number)
 
 
 def stop_transaction(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
     """A station has stopped: its readings, then the end. Always confirmed, or it would be sent for ever."""
     of = served(connection)
     now = now_of(connection)
-    session_id = payload.get("transactionId")
-    id_tag = payload.get("idTag") or None
-    if payload.get("transactionData"):
-        _record_transaction_data(of, payload, session_id, connection)
-    outcome = of.transact(
-        lambda session: sessions.stop_session(
-            session,
-            station=of.station,
-            session_id=session_id,
-            id_tag=id_tag,
-            meter_stop_wh=watt_hours(payload["meterStop"]) if payload.get("meterStop") is not None else None,
-            reported_at=moment(payload.get("timestamp"), now),
-            reason=payload.get("reason") or "Local",
-            now=now,
-        )
+    id_tag = id_tag_of(payload)
+    stop = Stop(
+        session_id=payload.get("transactionId"),
+        id_tag=id_tag,
+        meter_stop_wh=watt_hours(payload.get("meterStop")),
+        reported_at=moment(payload.get("timestamp"), now),
+        reason=payload.get("reason") or "Local",
     )
+    if of.transact(lambda session: _is_unplaced(session, of, stop.session_id)):
+        outcome = StopOutcome(None, False)
+    else:
+        if payload.get("transactionData"):
+            _record_transaction_data(of, payload["transactionData"], stop, connection)
+        outcome = of.transact(lambda session: stops.stop_session(session, station=of.station, stop=stop, now=now))
     of.meters.clear()
     if outcome.session_id is None:
-        of.transact(
-            lambda session: keep_stray(
-                session,
-                station=of.station,
-                action="StopTransaction",
-                payload=payload,
-                note=f"no session fits transaction {session_id}",
-                now=now,
-            )
-        )
+        of.transact(lambda session: _keep_stray_stop(session, of, payload, connection))
     return {"idTagInfo": {"status": "Accepted"}} if id_tag else {}
 
 
-def _record_transaction_data(
-    of: Served, payload: dict[str, Any], session_id: int | None, connection: StationConnection
-) -> None:
+def _is_unplaced(session: Session, of: Served, number: int | None) -> bool:
+    """Whether the number was given to a start at a connector nobody registered: its stop is no session's."""
+    return number is not None and (
+        session.scalar(
+            select(StrayMessage.id)
+            .where(
+                StrayMessage.charge_point_id == of.station.id,
+                StrayMessage.action == START,
+                StrayMessage.payload.contains({"transactionId": number}),
+            )
+            .limit(1)
+        )
+        is not None
+    )
+
+
+def _keep_stray_stop(session: Session, of: Served, payload: dict[str, Any], connection: StationConnection) -> None:
+    """Keep a stop that fits no session, once."""
+    known = session.scalar(
+        select(StrayMessage.id)
+        .where(
+            StrayMessage.charge_point_id == of.station.id,
+            StrayMessage.action == STOP,
+            StrayMessage.payload.contains(payload),
+        )
+        .limit(1)
+    )
+    if known is None:
+        keep_stray(
+            session,
+            station=of.station,
+            action=STOP,
+            payload=payload,
+            note=f"no session fits transaction {payload.get('transactionId')}",
+            now=now_of(connection),
+        )
+
+
+def _record_transaction_data(of: Served, data: list[dict[str, Any]], stop: Stop, connection: StationConnection) -> None:
+    """Keep the readings that come with a stop. What cannot be stored of them must not keep the stop from its bill."""
     now = now_of(connection)
-    meter = of.transact(lambda session: load_meter(session, station=of.station, session_id=session_id))
-    samples = metering.samples_of(payload["transactionData"], meter, now)
-    if meter is not None and samples:
+    number = of.transact(lambda session: stops.match_stop(session, station=of.station, stop=stop, now=now))
+    if number is None:
+        return  # the stray message keeps them
+    meter = of.transact(lambda session: load_meter(session, station=of.station, session_id=number))
+    samples = metering.samples_of(data, meter, now)
+    if meter is None or not samples:
+        return
+    try:
         record(of.writer, station=of.station, meter=meter, evse_id=meter.evse_id, samples=samples, now=now)
+    except WriteFailed as error:
+        log.error("station.transaction_data_lost", session_id=number, error=str(error))

@@ -37,6 +37,17 @@ def tag_info(accepted: bool, reason: str | None = None, expires_at: datetime | N
     return info
 
 
-def watt_hours(value: Any) -> Decimal:
-    """A whole-number meter field, in Wh."""
-    return Decimal(str(value))
+LARGEST_REGISTER_WH = Decimal("1e12")
+
+
+def watt_hours(value: Any) -> Decimal | None:
+    """A whole-number meter field, in Wh; None where there is none, or one that no meter can show."""
+    if value is None:
+        return None
+    register_wh = Decimal(str(value))
+    return register_wh if abs(register_wh) < LARGEST_REGISTER_WH else None
+
+
+def id_tag_of(payload: dict[str, Any]) -> str | None:
+    """The id token of a message without the blanks some readers put round it; None where there is none."""
+    return (payload.get("idTag") or "").strip() or None
