@@ -7,7 +7,7 @@ may cost the database a query each. Whoever is not known is asked for together w
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,6 +36,12 @@ SELECT {asked} AS asked, c.id, c.partner_id, c.identifier, c.protocol, c.managed
 FROM {source} LEFT JOIN evse e ON e.charge_point_id = c.id GROUP BY 1, c.id
 """
 _ALL = text(_SELECT.format(asked="lower(c.identifier)", source="charge_point c"))
+_THESE = text(
+    _SELECT.format(
+        asked="lower(c.identifier)",
+        source="unnest(CAST(:asked AS bigint[])) AS k(id) JOIN charge_point c ON c.id = k.id",
+    )
+)
 _SOME = text(
     _SELECT.format(
         asked="k.asked",
@@ -84,11 +90,22 @@ class Directory:
 
     def preload(self) -> None:
         """Load every station at once, for the storm after a restart."""
+        self._load(lambda session: session.execute(_ALL).all())
+
+    def reload(self, charge_point_ids: Collection[int]) -> dict[int, Station]:
+        """Forget these stations and load them anew in one query; a deleted one is missing in the answer."""
+        for charge_point_id in charge_point_ids:
+            self.forget(charge_point_id)
+        asked = sorted(charge_point_ids)
+        return self._load(lambda session: session.execute(_THESE, {"asked": asked}).all())
+
+    def _load(self, query: Callable[[Session], Any]) -> dict[int, Station]:
         before = self._forgotten
-        rows = self._transact(lambda session: session.execute(_ALL).all())
+        found = [_station(row) for row in self._transact(query)]
         if before == self._forgotten:
-            for row in rows:
-                self._keep(row.identifier.lower(), _station(row))
+            for station in found:
+                self._keep(station.identifier.lower(), station)
+        return {station.id: station for station in found}
 
     def find(self, identifier: str) -> Station | None:
         """The station of an identifier; None for an unknown one, which is remembered only for a moment."""

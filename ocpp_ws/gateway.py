@@ -53,6 +53,7 @@ DEVIATIONS = Counter("sync_station_deviations_total", "Messages put right by a r
 
 SERVICE_RESTART = 1012
 SEEN_EVERY_S = 10.0
+RELOAD_AFTER_S = 0.1
 BEAT_EVERY_S = 5.0
 PROTOCOLS = ("ocpp1.6",)
 _RETRIES = 4
@@ -309,41 +310,46 @@ class Gateway:
             try:
                 with self.redis.pubsub(ignore_subscribe_messages=False) as channel:  # type: ignore[no-untyped-call]
                     channel.subscribe(events.CHANNEL)
-                    while True:
-                        message = channel.get_message(timeout=2.0)
-                        if message is not None:
-                            self._on_message(message)
+                    self._listen(channel)
             except redis.exceptions.RedisError as error:
                 log.warning("gateway.events_away", error=str(error))
                 gevent.sleep(1.0)
             except Exception:  # an odd event must not end the loop
                 log.exception("gateway.event_failed")
 
-    def _on_message(self, message: dict[str, Any]) -> None:
-        """The client subscribes again by itself after a lost connection; what was told meanwhile, nobody heard."""
-        if message["type"] == "subscribe":
-            self._reload_all()
-        elif _CHANGED in message["data"]:  # a look at the text: most news is none of ours
-            self._on_event(orjson.loads(message["data"]))
+    def _listen(self, channel: Any) -> None:
+        """Gather what changed for a moment, so that a provisioned fleet is one query, and warm before it connects."""
+        changed: set[int] = set()
+        reload_at = 0.0
+        while True:
+            message = channel.get_message(timeout=RELOAD_AFTER_S if changed else 2.0)
+            if message is not None and message["type"] == "subscribe":
+                # Also when the client subscribed again after a lost connection: what was told meanwhile, nobody heard.
+                self.directory.forget()
+                changed |= set(self.connections)
+            elif message is not None and _CHANGED in message["data"]:  # a look at the text: most news is none of ours
+                changed |= self._changed_by(orjson.loads(message["data"]))
+            if changed and not reload_at:
+                reload_at = time.monotonic() + RELOAD_AFTER_S
+            if changed and time.monotonic() >= reload_at:
+                self._reload(changed)
+                changed, reload_at = set(), 0.0
 
-    def _reload_all(self) -> None:
-        self.directory.forget()
-        if self.connections:
-            self.directory.preload()
-            for of in list(self.connections.values()):
-                self._reload(of)
-
-    def _on_event(self, event: dict[str, Any]) -> None:
+    def _changed_by(self, event: dict[str, Any]) -> set[int]:
         if event.get("name") != stations.CHANGED:
-            return
+            return set()
         charge_point_id = int(event.get("charge_point_id") or 0)
         self.directory.forget(charge_point_id)
-        of = self.connections.get(charge_point_id)
-        if of is not None:
-            self._reload(of)
+        return {charge_point_id}
 
-    def _reload(self, of: Served) -> None:
-        fresh = self.directory.find(of.station.identifier)
+    def _reload(self, charge_point_ids: set[int]) -> None:
+        found = self.directory.reload(charge_point_ids)
+        for charge_point_id in charge_point_ids:
+            of = self.connections.get(charge_point_id)
+            if of is not None:
+                self._take_up(of, found.get(charge_point_id))
+
+    def _take_up(self, of: Served, fresh: stations.Station | None) -> None:
         if fresh == of.station:
             return
         if fresh is None or not fresh.managed or fresh.password_hash != of.station.password_hash:
