@@ -105,14 +105,16 @@ EVSES = NestedInline(
     inline_models=(CONNECTORS,),
 )
 
-#: field → (field that shows it, its value; empty: ticked), in the charge point and its EVSEs (static/js/assets.js)
+_MANAGED = ("load_management", "")
+#: field → what must hold for it to be shown: (field, its value; empty: ticked). In the charge point and its EVSEs, where
+#: an EVSE's own field comes before the charge point's of that name (static/js/assets.js)
 ONLY_WITH = {
-    "show_to_public_with_notice": ("access_type", "private"),
-    "max_current_a": ("load_management", ""),
-    "phases": ("load_management", ""),
-    "input_voltage_v": ("load_management", ""),
-    "connected_phase": ("load_management", ""),
-    "phase_rotation": ("load_management", ""),
+    "show_to_public_with_notice": [("access_type", "private")],
+    "max_current_a": [_MANAGED],
+    "phases": [_MANAGED],
+    "input_voltage_v": [_MANAGED],
+    "connected_phase": [_MANAGED, ("phases", "1")],
+    "phase_rotation": [_MANAGED, ("phases", "3")],
 }
 
 FORM_COLUMNS = (

@@ -232,7 +232,7 @@ class ChargePointView(LiveList, BaseView):
 
     def update_model(self, form: Any, model: ChargePoint) -> bool:
         """EVSEs may swap their numbers; whoever has the form open meanwhile is told."""
-        verbs.allow_renumbering(self.db_session)
+        verbs.allow_renumbering(self.db_session())
         saved: bool = super().update_model(form, model)
         return saved
 
@@ -251,7 +251,7 @@ class ChargePointView(LiveList, BaseView):
     def record(self, event: str, obj: ChargePoint, before: dict[str, Any], after: dict[str, Any]) -> None:
         """Audit, and tell the gateway to reload, in the transaction of the change."""
         super().record(event, obj, before, after)
-        verbs.announce_changed(self.db_session, obj)
+        verbs.announce_changed(self.db_session(), obj)
 
     def audited(self, obj: ChargePoint) -> dict[str, Any]:
         """Also that the password changed, never what it is."""

@@ -80,7 +80,7 @@ class ChargingZoneView(BaseView):
         "title": {"label": "Title (in client app)", "max_length": NAME_LENGTH},
         "description": {"label": "Description (in client app)", "max_length": 10_000},
     }
-    only_with = {"title": ("show_in_app", ""), "description": ("show_in_app", "")}
+    only_with = {"title": [("show_in_app", "")], "description": [("show_in_app", "")]}
     form_lookups = {
         "location": Lookup("location", Location, session=db, fields=["name", "city"], order_by="city"),
     }

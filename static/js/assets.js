@@ -3,10 +3,14 @@ const LIST_SPACING_MS = 1500;
 const RETRY_MS = 1000;
 
 // --- fields shown only with another field's value
-function shortName(row) {
+function idOf(row) {
   const label = row.querySelector('label[for], [id$="-label"]');
-  const id = label ? label.getAttribute('for') || label.id.replace(/-label$/, '') : '';
-  return id.split('-').pop();
+  return label ? label.getAttribute('for') || label.id.replace(/-label$/, '') : '';
+}
+
+// an EVSE's own field comes before the charge point's of that name
+function controlOf(name, prefix) {
+  return document.getElementById(prefix + name) || document.getElementById(name);
 }
 
 function holds(control, value) {
@@ -30,8 +34,13 @@ function showOnlyWith() {
   const holder = document.querySelector('[data-only-with]');
   const rules = JSON.parse(holder.dataset.onlyWith || '{}');
   for (const row of document.querySelectorAll('.record-form .field')) {
-    const rule = rules[shortName(row)];
-    if (rule) row.classList.toggle('only-with-hidden', !holds(document.getElementById(rule[0]), rule[1]));
+    const id = idOf(row);
+    const name = id.split('-').pop();
+    const prefix = id.slice(0, id.length - name.length);
+    const rule = rules[name];
+    if (!rule) continue;
+    const shown = rule.every(([control, value]) => holds(controlOf(control, prefix), value));
+    row.classList.toggle('only-with-hidden', !shown);
   }
   hideEmptySections();
 }
