@@ -54,9 +54,7 @@ class LedgerEntry(Base):
 
     __tablename__ = "ledger_entry"
     __table_args__ = (
-        CheckConstraint(
-            "(credit > 0 AND debit = 0) OR (debit > 0 AND credit = 0)", name="either_credit_or_debit"
-        ),
+        CheckConstraint("(credit > 0 AND debit = 0) OR (debit > 0 AND credit = 0)", name="either_credit_or_debit"),
         Index("ix_ledger_entry_account_id_id", "account_id", "id"),
         Index("ix_ledger_entry_session_id", "session_id"),
     )

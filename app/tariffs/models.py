@@ -177,17 +177,13 @@ class TariffGroupTariff(Base):
 
     __tablename__ = "tariff_group_tariff"
     __table_args__ = (
-        UniqueConstraint(
-            "tariff_group_id", "position", name="uq_tariff_group_tariff_position", deferrable=True
-        ),
+        UniqueConstraint("tariff_group_id", "position", name="uq_tariff_group_tariff_position", deferrable=True),
         CheckConstraint("position >= 0", name="position_range"),
         CheckConstraint("is_base = (position = 0)", name="base_is_first"),
         Index("uq_tariff_group_tariff_base", "tariff_id", unique=True, postgresql_where=text("is_base")),
     )
 
-    tariff_group_id: Mapped[int] = mapped_column(
-        ForeignKey("tariff_group.id", ondelete="CASCADE"), primary_key=True
-    )
+    tariff_group_id: Mapped[int] = mapped_column(ForeignKey("tariff_group.id", ondelete="CASCADE"), primary_key=True)
     tariff_id: Mapped[int] = mapped_column(ForeignKey("tariff.id"), primary_key=True, index=True)
     position: Mapped[int] = mapped_column(Integer)
     is_base: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
