@@ -19,7 +19,7 @@ from app.billing import ledger
 from app.billing.models import BalanceAccount, LedgerEntryType, Transaction, TransactionStatus, TransactionType
 from app.charging.flags import PRICE_PROBLEM, add_flag
 from app.charging.lifecycle import PaymentStatus, SessionStatus
-from app.charging.models import ChargingSession, MeterReading
+from app.charging.models import LARGEST_ID, ChargingSession, MeterReading
 from app.core import events
 from app.tariffs.pricing import (
     PricedSession,
@@ -249,7 +249,7 @@ class PriceCheck:
 
 def check_price(session: Session, *, session_id: int) -> PriceCheck:
     """Price a session again from its snapshot. Raises LookupError for an unknown one, NotPriceable."""
-    charging_session = session.get(ChargingSession, session_id)
+    charging_session = session.get(ChargingSession, session_id) if 0 < session_id <= LARGEST_ID else None
     if charging_session is None:
         raise LookupError(f"there is no session {session_id}")
     priced = price_of(session, charging_session)

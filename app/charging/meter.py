@@ -21,7 +21,7 @@ from app.assets.models import Evse
 from app.charging.clocks import LATE, clean_time
 from app.charging.flags import AFTER_END
 from app.charging.lifecycle import SessionStatus
-from app.charging.models import ChargingSession
+from app.charging.models import LARGEST_ID, ChargingSession
 from app.charging.registers import RegisterState, normalise_reading
 from app.charging.session_meter import register_state
 from app.charging.station import Station
@@ -99,9 +99,6 @@ class Delivery:
     rows: tuple[Row, ...]
     advance: Advance | None
 
-
-#: beyond it is no number the database could hold
-LARGEST_ID = 2**63 - 1
 
 _COPY = (
     "COPY meter_reading (received_at, partner_id, charge_point_id, evse_id, session_id, measured_at, context, "

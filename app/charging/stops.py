@@ -21,8 +21,7 @@ from app.charging.endings import conclude
 from app.charging.final_energy import PLAUSIBLE_WH, final_reading
 from app.charging.flags import add_flag
 from app.charging.lifecycle import SessionEvent, SessionStatus, next_status
-from app.charging.meter import LARGEST_ID
-from app.charging.models import ChargingSession
+from app.charging.models import LARGEST_ID, ChargingSession
 from app.charging.registers import WHOLE_KWH, RegisterFlag
 from app.charging.session_meter import apply_register, register_state
 from app.charging.station import Station

@@ -10,6 +10,7 @@ from app.charging.models.logs import (
     UnknownStation,
 )
 from app.charging.models.sessions import (
+    LARGEST_ID,
     Authorization,
     AuthorizationResult,
     AuthorizationSource,
@@ -18,6 +19,7 @@ from app.charging.models.sessions import (
 )
 
 __all__ = [
+    "LARGEST_ID",
     "Authorization",
     "AuthorizationResult",
     "AuthorizationSource",

@@ -31,6 +31,9 @@ from app.core.db import Base
 from app.core.types import Amount, BigId, EnergyWh, LabelledEnum, enum_type
 from app.crm.models import User
 
+#: a number beyond it, as stations and people may say one, is no session's: the database could not even compare it
+LARGEST_ID = 2**63 - 1
+
 RUNNING_SQL = "status IN ('pending', 'active', 'stopping')"
 
 
