@@ -301,6 +301,22 @@ def export_value(value: Any) -> Any:
     return safe_text(str(value))
 
 
+def export_amount(amount: Decimal | None, currency: str | None) -> Decimal | None:
+    """An amount with as many decimals as its currency has, as ``flask export`` writes it: 4.26, not 4.2600."""
+    if amount is None or not currency:
+        return None
+    return amount.quantize(Decimal(1).scaleb(-get_currency_precision(currency)), rounding=ROUND_HALF_UP)
+
+
+def export_kwh(energy_wh: Decimal | None) -> Decimal | None:
+    """Wh as kWh with three decimals, or more where the meter gave more, as ``flask export`` writes it."""
+    if energy_wh is None:
+        return None
+    energy_kwh = (energy_wh / 1000).normalize()
+    places = max(3, -int(energy_kwh.as_tuple().exponent))
+    return energy_kwh.quantize(Decimal(1).scaleb(-places))
+
+
 def safe_text(text: str) -> str:
     """Text that a spreadsheet takes as text: formula starts get an apostrophe (OWASP, CSV Injection)."""
     return f"'{text}" if _FORMULA.match(text) or (text[:1] in "\t\r\n" and text) else text

@@ -100,7 +100,7 @@ class TransactionView(LiveList, BaseView):
         "created_at",
         "type",
         "status",
-        "amount",
+        ("amount", lambda obj: formats.export_amount(obj.amount, obj.currency)),
         "currency",
         ("user_email", "user.email"),
         "session_id",

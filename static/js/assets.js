@@ -95,7 +95,7 @@ function startForm() {
 function busy() {
   const list = document.getElementById('list');
   if (!list || document.hidden) return true;
-  const open = '.dropdown-menu.show, details[open], input[name=rowid]:checked, .list-table :focus';
+  const open = '.dropdown-menu.show, details[open], input[name=rowid]:checked, .list-table :focus-visible';
   return Boolean(list.querySelector(open) || document.querySelector('.modal.show, .offcanvas.show'));
 }
 
