@@ -20,6 +20,7 @@ from app.charging.commands import Command
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.models import ActionStatus
+from ocpp_ws.codec import CallError, CallResult
 from ocpp_ws.connection import CallTimedOut, InvalidPayload, NotConnected, StationCallError
 from ocpp_ws.gateway import Gateway
 from ocpp_ws.v16 import outgoing
@@ -39,6 +40,7 @@ class CommandReader:
         self._redis = redis_clients.connect(redis_url, socket_timeout_s=BLOCK_MS / 1000 + 5)
         self._pool = Pool(MAX_AT_ONCE)
         self._reader: gevent.Greenlet | None = None
+        gateway.on_late_answer = self._keep_late_answer
 
     def start(self) -> None:
         """Read in a greenlet."""
@@ -80,16 +82,28 @@ class CommandReader:
             if command is None:
                 return
             status, response, error = self._ask(command)
-
-            def record(session: Session) -> None:
-                commands.record_outcome(
-                    session, action_id=action_id, status=status, response=response, error=error, now=utcnow()
-                )
-
-            self._gateway.transact(record)
+            self._record(action_id, status, response, error)
             self._reply(action_id, status, response, error)
         except Exception:  # the row stays pending and expires with an outcome
             log.exception("commands.failed", action_id=action_id)
+
+    def _record(self, action_id: int, status: ActionStatus, response: dict[str, Any] | None, error: str | None) -> None:
+        def record(session: Session) -> None:
+            commands.record_outcome(
+                session, action_id=action_id, status=status, response=response, error=error, now=utcnow()
+            )
+
+        self._gateway.transact(record)
+
+    def _keep_late_answer(self, action_id: int, reply: CallResult | CallError) -> None:
+        """An answer nobody waits for any more: it is kept with its action."""
+        try:
+            if isinstance(reply, CallError):
+                self._record(action_id, ActionStatus.REJECTED, None, f"{reply.code}: {reply.description}")
+            else:
+                self._record(action_id, outgoing.outcome(reply.payload), reply.payload, None)
+        except Exception:  # nobody waits for this greenlet either
+            log.exception("commands.late_answer_lost", action_id=action_id)
 
     def _ask(self, command: Command) -> tuple[ActionStatus, dict[str, Any] | None, str | None]:
         of = self._gateway.connections.get(command.charge_point_id)
@@ -97,6 +111,7 @@ class CommandReader:
             return ActionStatus.NOT_CONNECTED, None, None
         action, payload = outgoing.build(command.name, command.request)
         timeout_s = max(0.5, (command.deadline_at - utcnow()).total_seconds() - 0.5)
+        of.asking[gevent.getcurrent()] = command.action_id
         try:
             response = of.connection.call(action, payload, timeout_s)
         except NotConnected:
@@ -107,7 +122,9 @@ class CommandReader:
             return ActionStatus.REJECTED, None, str(refusal)
         except InvalidPayload as fault:
             return ActionStatus.FAILED, None, str(fault)
-        return outgoing.outcome(command.name, response), response, None
+        finally:
+            del of.asking[gevent.getcurrent()]
+        return outgoing.outcome(response), response, None
 
     def _reply(self, action_id: int, status: ActionStatus, response: dict[str, Any] | None, error: str | None) -> None:
         key = gateways.reply_list(action_id)

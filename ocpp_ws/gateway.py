@@ -33,6 +33,7 @@ from app.core.db import connect_raw, db
 from app.core.group_commit import GroupCommit, WriteFailed
 from app.core.passwords import verify_station_password
 from ocpp_ws import codec, journal, v16
+from ocpp_ws.codec import CallError, CallResult
 from ocpp_ws.connection import StationConnection, StationHooks
 from ocpp_ws.directory import Directory, UnknownStations
 from ocpp_ws.framing import INTERNAL_ERROR, NORMAL
@@ -57,7 +58,10 @@ RELOAD_AFTER_S = 0.1
 BEAT_EVERY_S = 5.0
 PROTOCOLS = ("ocpp1.6",)
 _RETRIES = 4
+_UNANSWERED_KEPT = 8
 _CHANGED = stations.CHANGED.encode()
+FINISHED = "session.finished"
+_FINISHED = FINISHED.encode()
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,9 @@ class Gateway:
         self.connections: dict[int, Served] = {}
         self._epoch = 0
         self._greenlets: list[gevent.Greenlet] = []
+        self._ends_to_record: list[Connected] = []
+        #: told the action whose answer came after its time-out, and the answer
+        self.on_late_answer: Callable[[int, CallResult | CallError], None] | None = None
         self._hooks = StationHooks(
             version="1.6",
             handlers=v16.HANDLERS,
@@ -102,6 +109,7 @@ class Gateway:
     def start(self) -> None:
         """Start writers and the greenlets that keep this gateway's promises."""
         codec.compile_schemas("1.6")
+        events.publish_in_background()
         self.writer.start()
         self.journal.start()
         self.registry.beat()
@@ -198,12 +206,12 @@ class Gateway:
             del self.connections[of.station.id]
         CONNECTED.set(len(self.connections))
         self.registry.release_soon(of.station.id, of.ref)
+        end = Connected(of.station.id, of.station.partner_id, of.ref, utcnow())
         try:
-            connectivity.record_disconnected(
-                self.writer, Connected(of.station.id, of.station.partner_id, of.ref, utcnow())
-            )
+            connectivity.record_disconnected(self.writer, end)
         except WriteFailed as error:
             log.warning("gateway.disconnect_not_recorded", station=of.station.identifier, error=str(error))
+            self._ends_to_record.append(end)
 
     def kick(self, charge_point_id: int, ref: str | None = None) -> None:
         """Let a station's socket go, if it is (still) the one of ``ref``."""
@@ -239,16 +247,33 @@ class Gateway:
         kind: str,
         text: str,
     ) -> None:
-        station = served(connection).station
+        of = served(connection)
+        station = of.station
         _FRAMES[direction].inc()
+        if kind == "call" and direction == "out" and message_id is not None:
+            self._note_asked(of, message_id)
         now = connection.arrived_at if direction == "in" else utcnow()
         self.journal.offer(
             journal.FRAMES,
             journal.entry(now, station.partner_id, station.id, direction, message_id, action, kind, text),
         )
 
-    def _late_reply(self, connection: StationConnection, message_id: str, action: str | None, reply: Any) -> None:
+    @staticmethod
+    def _note_asked(of: Served, message_id: str) -> None:
+        """Remember which action a call belongs to: its answer may come when nobody waits for it any more."""
+        action_id = of.asking.get(gevent.getcurrent())
+        if action_id is not None:
+            of.unanswered[message_id] = action_id
+            if len(of.unanswered) > _UNANSWERED_KEPT:
+                del of.unanswered[next(iter(of.unanswered))]
+
+    def _late_reply(
+        self, connection: StationConnection, message_id: str, action: str | None, reply: CallResult | CallError
+    ) -> None:
         log.info("station.late_reply", station=connection.station_id, message_id=message_id, action=action)
+        action_id = served(connection).unanswered.pop(message_id, None)
+        if action_id is not None and self.on_late_answer is not None:
+            gevent.spawn(self.on_late_answer, action_id, reply)
 
     def _deviation(self, connection: StationConnection, action: str, deviations: list[codec.Deviation]) -> None:
         for deviation in deviations:
@@ -273,6 +298,9 @@ class Gateway:
 
     def _flush_seen(self) -> None:
         def flush() -> None:
+            while self._ends_to_record:
+                connectivity.record_disconnected(self.writer, self._ends_to_record[0])
+                del self._ends_to_record[0]
             now, monotonic = utcnow(), time.monotonic()
             seen = []
             for of in list(self.connections.values()):
@@ -282,7 +310,7 @@ class Gateway:
                 if last > of.seen_flushed_at:
                     of.seen_flushed_at = last
                     at = now.timestamp() - (monotonic - last)
-                    seen.append(Seen(of.station.id, now.fromtimestamp(at, tz=now.tzinfo)))
+                    seen.append(Seen(of.station.id, of.ref, now.fromtimestamp(at, tz=now.tzinfo)))
             connectivity.record_seen(self.writer, seen)
 
         self._forever(SEEN_EVERY_S, flush, "seen")
@@ -329,6 +357,8 @@ class Gateway:
                 changed |= set(self.connections)
             elif message is not None and _CHANGED in message["data"]:  # a look at the text: most news is none of ours
                 changed |= self._changed_by(orjson.loads(message["data"]))
+            elif message is not None and _FINISHED in message["data"]:
+                self._forget_meters(orjson.loads(message["data"]))
             if changed and not reload_at:
                 reload_at = time.monotonic() + RELOAD_AFTER_S
             if changed and time.monotonic() >= reload_at:
@@ -341,6 +371,12 @@ class Gateway:
         charge_point_id = int(event.get("charge_point_id") or 0)
         self.directory.forget(charge_point_id)
         return {charge_point_id}
+
+    def _forget_meters(self, event: dict[str, Any]) -> None:
+        """A session was finished, perhaps by the clockwork: its meter must not be remembered as running."""
+        of = self.connections.get(int(event.get("charge_point_id") or 0))
+        if of is not None and event.get("name") == FINISHED:
+            of.meters.clear()
 
     def _reload(self, charge_point_ids: set[int]) -> None:
         found = self.directory.reload(charge_point_ids)

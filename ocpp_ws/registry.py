@@ -22,6 +22,7 @@ from app.charging import gateways
 log = structlog.get_logger("ocpp_ws.registry")
 
 MAX_QUEUED = 100_000
+STREAM_KEPT_S = 3600
 GATHER_S = 0.02
 _CHANGES_PER_CALL = 500
 _CLAIM, _RELEASE = "claim", "release"
@@ -75,6 +76,7 @@ class Registry:
         pipeline = self._redis.pipeline(transaction=False)
         pipeline.zadd(gateways.GATEWAYS, {self.gateway: now + gateways.ALIVE_FOR_S})
         pipeline.zremrangebyscore(gateways.GATEWAYS, "-inf", now - 3600)
+        pipeline.expire(gateways.stream(self.gateway), STREAM_KEPT_S)  # so that a killed gateway leaves nothing behind
         pipeline.execute()
 
     # ------------------------------------------------------------------ at once

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar, cast
@@ -31,6 +31,9 @@ class Served:
     #: by session id, and the one running on an EVSE by minus its id
     meters: dict[int, SessionMeter] = field(default_factory=dict)
     seen_flushed_at: float = 0.0
+    #: who is asking the station something: greenlet → action, and what it has not answered: message id → action
+    asking: dict[Hashable, int] = field(default_factory=dict)
+    unanswered: dict[str, int] = field(default_factory=dict)
 
     @property
     def writer(self) -> GroupCommit:

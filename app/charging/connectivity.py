@@ -36,9 +36,10 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The last sign of life of a connected station."""
+    """The last sign of life of a connected station, by its connection ``ref``."""
 
     charge_point_id: int
+    ref: str
     at: datetime
 
 
@@ -67,10 +68,14 @@ FROM json_to_recordset(%s::json) AS g(charge_point_id bigint, ref text, at times
 WHERE s.charge_point_id = g.charge_point_id AND s.connection_ref = g.ref
 """
 
+#: A newer sign of life also takes back that the station's gateway was thought dead (``forget_gateway``), when it was
+#: Redis that had died. One of a connection that has ended in the meantime is older than its end.
 _SEEN = """
-UPDATE charge_point_state s SET last_seen_at = greatest(s.last_seen_at, g.at)
-FROM json_to_recordset(%s::json) AS g(charge_point_id bigint, at timestamptz)
-WHERE s.charge_point_id = g.charge_point_id
+UPDATE charge_point_state s SET last_seen_at = greatest(s.last_seen_at, g.at),
+  connected = s.connected OR g.at > s.last_seen_at,
+  connection_ref = CASE WHEN s.connected OR g.at > s.last_seen_at THEN g.ref END
+FROM json_to_recordset(%s::json) AS g(charge_point_id bigint, ref text, at timestamptz)
+WHERE s.charge_point_id = g.charge_point_id AND coalesce(s.connection_ref, g.ref) = g.ref
 """
 
 

@@ -21,8 +21,11 @@ from app.core.group_commit import GroupCommit, Kind
 
 HARDWARE_CHANGED = "charge_point.hardware"
 
-#: a station's clock may be off; a report is late only against a stored time that was itself sane
-_SANE = "interval '5 minutes'"
+#: A station's clock may be off: a report is out of order only when it is hours, not days, behind its arrival and the
+#: stored time was itself sane. Otherwise a clock that fell back with the power would freeze the status for ever.
+_LATE = """was.status_at IS NOT NULL AND g.reported_at < was.status_at
+    AND g.reported_at > g.received_at - interval '1 day'
+    AND was.status_at <= was.status_received_at + interval '5 minutes'"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +83,7 @@ _EVSES = f"""{_GIVEN}, was AS (
 ), done AS (
   UPDATE evse_state s SET status = g.status, error_code = g.error_code, error_info = g.info,
     vendor_error_code = g.vendor_error_code, status_at = g.reported_at, status_received_at = g.received_at
-  FROM given g, was WHERE s.evse_id = g.evse_id AND was.evse_id = g.evse_id AND NOT (
-    was.status_at IS NOT NULL AND g.reported_at < was.status_at
-    AND was.status_at <= was.status_received_at + {_SANE})
+  FROM given g, was WHERE s.evse_id = g.evse_id AND was.evse_id = g.evse_id AND NOT ({_LATE})
 ), changed AS (
   SELECT g.* FROM given g JOIN was ON was.evse_id = g.evse_id
   WHERE was.status <> g.status OR was.error_code IS DISTINCT FROM g.error_code
@@ -95,9 +96,8 @@ _STATIONS = f"""{_GIVEN}, was AS (
 ), done AS (
   UPDATE charge_point_state s SET status = g.status, error_code = g.error_code, error_info = g.info,
     status_at = g.reported_at, status_received_at = g.received_at
-  FROM given g, was WHERE s.charge_point_id = g.charge_point_id AND was.charge_point_id = g.charge_point_id AND NOT (
-    was.status_at IS NOT NULL AND g.reported_at < was.status_at
-    AND was.status_at <= was.status_received_at + {_SANE})
+  FROM given g, was
+  WHERE s.charge_point_id = g.charge_point_id AND was.charge_point_id = g.charge_point_id AND NOT ({_LATE})
 ), changed AS (
   SELECT g.* FROM given g JOIN was ON was.charge_point_id = g.charge_point_id
   WHERE was.status <> g.status OR was.error_code IS DISTINCT FROM g.error_code
@@ -109,13 +109,14 @@ _UNREGISTERED = f"{_GIVEN}\n{_LOG.format(source='given')}"
 #: charging has ended while the car still occupies the EVSE: the idle time of the session begins
 _IDLE_BEGINS = """
 UPDATE charging_session SET charging_ended_at = g.at FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(evse_id, at)
-WHERE charging_session.evse_id = g.evse_id AND charging_session.status = 'active' AND charging_ended_at IS NULL
-  AND g.at >= started_at
+WHERE charging_session.evse_id = g.evse_id AND charging_session.status IN ('active', 'stopping')
+  AND charging_ended_at IS NULL AND g.at >= started_at
 """
 
 _IDLE_ENDS = """
-UPDATE charging_session SET charging_ended_at = NULL
-WHERE evse_id = ANY(%s::bigint[]) AND status = 'active' AND charging_ended_at IS NOT NULL
+UPDATE charging_session SET charging_ended_at = NULL FROM unnest(%s::bigint[], %s::timestamptz[]) AS g(evse_id, at)
+WHERE charging_session.evse_id = g.evse_id AND charging_session.status IN ('active', 'stopping')
+  AND charging_ended_at <= g.at
 """
 
 _IDLE = frozenset({ReportedStatus.SUSPENDED_EV, ReportedStatus.FINISHING})
@@ -149,9 +150,9 @@ def _write_statuses(cursor: psycopg.Cursor[Any], items: Sequence[StatusReport]) 
         if idle:
             # a station's clock may be ahead, the idle fee must not be
             cursor.execute(_IDLE_BEGINS, ([i.evse_id for i in idle], [min(i.reported_at, i.received_at) for i in idle]))
-        charging = [i.evse_id for i in evses if i.status is ReportedStatus.CHARGING]
+        charging = [i for i in evses if i.status is ReportedStatus.CHARGING]
         if charging:
-            cursor.execute(_IDLE_ENDS, (charging,))
+            cursor.execute(_IDLE_ENDS, ([i.evse_id for i in charging], [i.reported_at for i in charging]))
 
 
 _BOOT = """

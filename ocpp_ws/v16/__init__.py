@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ocpp_ws.connection import Handler
-from ocpp_ws.v16 import authorization, boot, data_transfer, metering, status, transactions
+from ocpp_ws.v16 import authorization, boot, data_transfer, metering, notifications, status, transactions
 
 HANDLERS: Mapping[str, Handler] = {
     "BootNotification": boot.boot_notification,
@@ -16,6 +16,8 @@ HANDLERS: Mapping[str, Handler] = {
     "StopTransaction": transactions.stop_transaction,
     "MeterValues": metering.meter_values,
     "DataTransfer": data_transfer.data_transfer,
+    "FirmwareStatusNotification": notifications.confirm,
+    "DiagnosticsStatusNotification": notifications.confirm,
 }
 
 __all__ = ["HANDLERS"]

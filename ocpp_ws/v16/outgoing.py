@@ -56,6 +56,6 @@ def build(name: CommandName, request: Request) -> tuple[str, Request]:
     return action, builder(request)
 
 
-def outcome(_name: CommandName, response: Request) -> ActionStatus:
+def outcome(response: Request) -> ActionStatus:
     """What an answer means; everything but a yes is a no."""
     return _OUTCOMES.get(str(response.get("status")), ActionStatus.REJECTED)
