@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from flask import url_for
+from flask import redirect, request, url_for
+from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy.orm import joinedload, selectinload
 
@@ -92,7 +93,6 @@ class FaultsView(OffMenu, LiveList, BaseView):
     list_template = "dashboard/faults.html"
     live_topic = "charge_points"
     can_create = can_edit = can_delete = False
-    can_view_details = False
     has_history = False
 
     column_list = ("name", "zone", "state.connection", "hardware", "since", "errors", "status", "identifier")
@@ -153,6 +153,11 @@ class FaultsView(OffMenu, LiveList, BaseView):
         if home is not None:
             lookups.register(home)
         return made
+
+    @expose("/details/")
+    def details_view(self) -> Any:
+        """The charge point's own page."""
+        return redirect(url_for("charge_point.details_view", id=self.get_one(request.args.get("id")).id))
 
     def scope(self, query: Any) -> Any:
         """Only what needs attention."""

@@ -1,0 +1,112 @@
+"""One row of everything a page can show, all hanging together: for tests that open every page there is."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from sqlalchemy.orm import Session
+
+from app.assets.models import ConnectionStatus, Connector, ConnectorType, ReportedStatus
+from app.billing.models import Transaction, TransactionStatus, TransactionType
+from app.charging.models import (
+    Authorization,
+    AuthorizationResult,
+    AuthorizationSource,
+    CommunicationLog,
+    Direction,
+    FrameKind,
+    HardwareStatusLog,
+    MeterReading,
+    NetworkStatusLog,
+    StrayMessage,
+    UnknownStation,
+)
+from app.core.actions import open_action
+from app.core.clock import utcnow
+from app.core.models import ActionStatus, Role
+from app.crm.models import RfidTag, UserGroup
+from app.tariffs.groups import create_group
+from tests.support.factories_dashboard import make_session, make_station, make_user, make_zone
+
+
+def make_one_of_each(session: Session) -> None:
+    """A faulty station with its site, driver, card, tariffs, a paid session and every kind of log; commits."""
+    now = utcnow() - timedelta(hours=2)
+    zone = make_zone(session)
+    station = make_station(session, zone, reported=ReportedStatus.FAULTED)
+    evse = station.evses[0]
+    evse.connectors = [Connector(partner_id=1, type=ConnectorType.TYPE_2)]
+    evse.tariff_group_id = create_group(session, name="Public", actor=None).id
+    dora = make_user(session)
+    dora.groups.append(UserGroup(name="Friends"))
+    dora.rfid_tags.append(RfidTag(tag_id="04A1B2C3", card_no="0001"))
+    session.add(Role(name="Night shift", permission_names=["dashboard.home.view"]))
+    of_station = {"partner_id": 1, "charge_point_id": station.id}
+    asked = Authorization(
+        **of_station,
+        evse_id=evse.id,
+        source=AuthorizationSource.RFID_TAG,
+        id_tag="04A1B2C3",
+        result=AuthorizationResult.ACCEPTED,
+        user_id=dora.id,
+    )
+    session.add(asked)
+    session.flush()
+    charge = make_session(session, evse, started_at=now, user_id=dora.id, authorization_id=asked.id, id_tag="04A1B2C3")
+    session.add_all(
+        [
+            MeterReading(
+                **of_station,
+                received_at=now + timedelta(minutes=5),
+                measured_at=now + timedelta(minutes=5),
+                session_id=charge.id,
+                register_wh=Decimal(900),
+                power_w=Decimal(11000),
+            ),
+            Transaction(
+                partner_id=1,
+                type=TransactionType.CHARGE,
+                status=TransactionStatus.SUCCEEDED,
+                amount=Decimal("3.60"),
+                currency="EUR",
+                user_id=dora.id,
+                session_id=charge.id,
+                processor="balance",
+                idempotency_key="session:1",
+            ),
+            CommunicationLog(
+                **of_station,
+                at=now,
+                direction=Direction.FROM_STATION,
+                kind=FrameKind.REQUEST,
+                message_id="1",
+                action="Heartbeat",
+                payload="{}",
+            ),
+            NetworkStatusLog(**of_station, at=now, status=ConnectionStatus.AVAILABLE),
+            HardwareStatusLog(
+                **of_station,
+                at=now,
+                evse_id=evse.id,
+                network_id=1,
+                status=ReportedStatus.FAULTED,
+                error_code="GroundFailure",
+            ),
+            StrayMessage(**of_station, at=now, action="StopTransaction", payload={"transactionId": 7}, note="unknown"),
+            UnknownStation(identifier="CP-UNKNOWN", reason="unknown", first_seen_at=now, last_seen_at=now),
+        ]
+    )
+    open_action(
+        session,
+        name="Reset",
+        target_type="charge_point",
+        target_id=station.id,
+        target_label=station.name,
+        reason="A test",
+        actor=None,
+        status=ActionStatus.ACCEPTED,
+        charge_point_id=station.id,
+        now=now,
+    )
+    session.commit()
