@@ -21,14 +21,24 @@ def is_permission(name: str) -> bool:
     return True
 
 
+def request_cache(name: str) -> dict[Any, Any]:
+    """What was found out during this request; ``g`` may live longer (as long as the application context)."""
+    cache: dict[Any, Any] = request.environ.setdefault(f"sync.{name}", {})
+    return cache
+
+
 def allowed(permission: str) -> bool:
     """Whether the current admin holds a permission; one that does not exist is held by nobody."""
     if not has_request_context() or not current_user or not current_user.is_authenticated:
         return False
-    try:
-        return bool(permissions.can(permission))
-    except ValueError:
-        return False
+    known = request_cache("allowed")
+    asked = (str(current_user.get_id()), permission)  # a page asks the same a hundred times
+    if asked not in known:
+        try:
+            known[asked] = bool(permissions.can(permission))
+        except ValueError:
+            known[asked] = False
+    return bool(known[asked])
 
 
 def is_htmx() -> bool:

@@ -11,15 +11,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, g, render_template, request, url_for
+from flask import Flask, Response, current_app, has_request_context, render_template, request, url_for
 from flask_login import current_user
+from flask_wtf.csrf import CSRFError
 from markupsafe import Markup
 from werkzeug.exceptions import HTTPException, InternalServerError
 from werkzeug.routing import BuildError
 
 from admin_views import formats
 from admin_views.widgets import cells
-from admin_views.widgets.access import is_htmx, refuse_anonymous
+from admin_views.widgets.access import is_htmx, refuse_anonymous, request_cache
 
 #: addresses that answer programs, not people: their errors stay plain
 MACHINE_PATHS = ("/api/", "/ocpp/", "/metrics", "/healthz", "/readyz")
@@ -132,26 +133,35 @@ def known_icons() -> frozenset[str]:
     return _icons(str(path), path.stat().st_mtime_ns)
 
 
+def _sprite() -> tuple[str, frozenset[str]]:
+    # a page draws a hundred icons: look the file up once per request
+    if not has_request_context():
+        return asset("vendor/icons/sprite.svg"), known_icons()
+    cache = request_cache("sprite")
+    if not cache:
+        cache.update(url=asset("vendor/icons/sprite.svg"), names=known_icons())
+    return cache["url"], cache["names"]
+
+
 def icon(name: str, css: str = "", label: str = "") -> Markup:
     """An icon of the sprite. Decorative unless it has a ``label``. Raises KeyError for a name not in it."""
-    if name not in known_icons():
+    url, names = _sprite()
+    if name not in names:
         raise KeyError(f"no icon {name!r}: add it to static/icons.txt and run tools/vendor_assets.py")
     role = Markup('role="img" aria-label="{}"').format(label) if label else Markup('aria-hidden="true"')
     return Markup('<svg class="icon {}" {} width="24" height="24"><use href="{}#{}"></use></svg>').format(
-        css, role, asset("vendor/icons/sprite.svg"), name
+        css, role, url, name
     )
 
 
 def csp_nonce() -> str:
     """The nonce of this response's one inline script (the map); asking for it puts it into the policy."""
-    if "csp_nonce" not in g:
-        g.csp_nonce = secrets.token_urlsafe(16)
-    return str(g.csp_nonce)
+    return str(request_cache("policy").setdefault("nonce", secrets.token_urlsafe(16)))
 
 
 def allow_source(directive: str, source: str) -> None:
     """Let this response load from elsewhere, e.g. ``allow_source("img-src", tile_server)``."""
-    g.setdefault("csp_sources", []).append((directive, source))
+    request_cache("policy").setdefault("sources", []).append((directive, source))
 
 
 def policy() -> str:
@@ -164,9 +174,10 @@ def policy() -> str:
         "frame-ancestors": ["'none'"],
         "object-src": ["'none'"],
     }
-    if "csp_nonce" in g:
-        rules["script-src"] = ["'self'", f"'nonce-{g.csp_nonce}'"]
-    for directive, source in g.get("csp_sources", ()):
+    asked = request_cache("policy")
+    if "nonce" in asked:
+        rules["script-src"] = ["'self'", f"'nonce-{asked['nonce']}'"]
+    for directive, source in asked.get("sources", ()):
         rules.setdefault(directive, ["'self'"]).append(source)
     return "; ".join(f"{name} {' '.join(sources)}" for name, sources in rules.items())
 
@@ -197,6 +208,8 @@ def error_page(error: HTTPException) -> Any:
     if code == 401:
         return refuse_anonymous()
     said = error.description if error.description != type(error).description else None
+    if isinstance(error, CSRFError):
+        said = "This page was open for too long, or your session has ended. Reload it and try again."
     message = HINTS.get(code, HINTS[400]) if not said or code == 500 else str(said)
     template = "error/_message.html" if is_htmx() else "error/page.html"
     html = render_template(template, code=code, title=TITLES.get(code, error.name), message=message)

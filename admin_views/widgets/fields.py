@@ -110,7 +110,7 @@ class TimezoneField(ChoiceField):
     def __init__(self, label: str | None = None, validators: Any = None, **options: Any) -> None:
         names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
         options["choices"] = [(name, name.replace("_", " ")) for name in ("UTC", *names)]
-        super().__init__(label, validators, **options)
+        super().__init__(label, validators, **{**options, "render_kw": _searched(options)})
 
 
 class CountryField(ChoiceField):
@@ -118,7 +118,18 @@ class CountryField(ChoiceField):
 
     def __init__(self, label: str | None = None, validators: Any = None, **options: Any) -> None:
         options["choices"] = formats.countries()
-        super().__init__(label, validators, **options)
+        super().__init__(label, validators, **{**options, "render_kw": _searched(options)})
+
+    def iter_choices(self) -> Iterator[Any]:
+        """Nobody chose the first country of the alphabet by leaving the field alone."""
+        if self.data is None and not self.allow_blank:
+            yield "", "Choose…", True, {}
+        yield from super().iter_choices()
+
+
+def _searched(options: dict[str, Any]) -> dict[str, Any]:
+    """Attributes that make a long list one to type in."""
+    return {"data-role": "select2", **(options.get("render_kw") or {})}
 
 
 class Parsed:

@@ -578,6 +578,19 @@ def test_changes_are_recorded_with_before_and_after_and_shown(olga: CheckedClien
         assert created.after["city"] == "Plovdiv"
 
 
+def test_a_deletion_is_recorded_with_what_was_there(olga: CheckedClient, screens: Flask) -> None:
+    from app.core.models import AuditEntry
+
+    olga.get("/assets/charge-points/")
+    answer = olga.send("/assets/charge-points/delete/", {"id": 40})
+    assert answer.location == "/assets/charge-points/"
+    with screens.app_context():
+        entry = db.session.query(AuditEntry).one()
+        assert (entry.event, entry.object_id, entry.after) == ("delete", "40", {})
+        assert entry.before["identifier"] == "CP-0039"
+        assert db.session.get(Station, 40) is None
+
+
 def test_a_save_without_change_leaves_no_entry(olga: CheckedClient, screens: Flask) -> None:
     from app.core.models import AuditEntry
 

@@ -67,7 +67,9 @@ def test_the_menu_has_sections_icons_and_the_current_page(olga: CheckedClient) -
 
 
 def test_signing_out_is_a_post_with_token(olga: CheckedClient) -> None:
-    assert olga.post("/logout").status_code == 400
+    refused = olga.post("/logout")
+    assert refused.status_code == 400
+    assert "This page was open for too long" in text_of(refused)
     assert olga.send("/logout").location == "/login"
     assert olga.get("/assets/charge-points/").status_code == 302
 
