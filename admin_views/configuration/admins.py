@@ -124,6 +124,7 @@ class AdminAccountView(BaseView):
 
     resource, singular, plural = "configuration.admin", "Admin Account", "Admin Accounts"
     section, icon = SECTION, "user-shield"
+    list_template = "tariffs/list.html"
     description = "Who has access to this back office."
 
     column_list = ("name", "email", "role", "status", "timezone", "last_login_at", "created_at")

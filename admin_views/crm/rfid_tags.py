@@ -29,10 +29,11 @@ class RfidTagView(BaseView):
 
     resource, singular, plural = "crm.rfid_tag", "RFID Tag", "RFID Tags"
     section, icon = "CRM", "id-badge-2"
+    list_template = "tariffs/list.html"
     description = "Whenever one of these is tapped, the system recognizes its user."
     empty_hint = "Tap an unknown card at a station: it shows in ACTIVITY > Authorizations, from where it is registered."
 
-    column_list = ("tag_id", "card_no", "user", "user.email", "status", "expires_on", "created_at")
+    column_list = ("tag_id", "card_no", "user", "user.email", "status", "expires_on")
     column_labels = {
         "tag_id": "Tag ID",
         "card_no": "Card No.",

@@ -59,6 +59,7 @@ class UserView(BaseView):
 
     resource, singular, plural = "crm.user", "User", "Users"
     section, icon = "CRM", "users"
+    list_template = "tariffs/list.html"
     description = "Drivers register in the app; here they are seen, helped, and if need be disabled."
     empty_hint = "Drivers register in the EV driver’s app; you can also create them here."
 
@@ -79,6 +80,7 @@ class UserView(BaseView):
     link_column = "email"
     column_formatters = {
         BALANCE: _balance,
+        "created_at": lambda view, context, user, name: formats.day(user.created_at),
         "locale": lambda view, context, user, name: LANGUAGES.get(user.locale, user.locale),
     }
     column_searchable_list = ("email", "first_name", "last_name", "phone", "rfid_tags.tag_id")

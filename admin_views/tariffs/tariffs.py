@@ -33,6 +33,7 @@ class TariffView(BaseView):
 
     resource, singular, plural = "tariffs.tariff", "Tariff", "Tariffs"
     section, icon = SECTION, "coin"
+    list_template = "tariffs/list.html"
     description = "A tariff is used once it is attached to a Tariff Group, and the group given to an EVSE."
     empty_hint = "Begin with a Tariff Group: it comes with a base tariff that you can price."
 
