@@ -134,6 +134,10 @@ class UserView(BaseView):
     )
     actions = USER_ACTIONS
 
+    def live_topics(self, obj: Any) -> list[str]:
+        """Sessions, payments and actions of this user."""
+        return [f"user:{obj.id}"]
+
     def get_sortable_columns(self) -> dict[Any, Any]:
         """With the two columns that are no attribute of the table."""
         return {**super().get_sortable_columns(), "full_name": figures.full_name_sql(), BALANCE: figures.balance_sql()}
