@@ -184,8 +184,8 @@ def load_meter(
     """
     query = select(ChargingSession, Evse.max_power_w).join(Evse, Evse.id == ChargingSession.evse_id)
     running = (SessionStatus.ACTIVE, SessionStatus.STOPPING)
-    if session_id is not None and 0 < session_id <= LARGEST_ID:
-        query = query.where(ChargingSession.id == session_id)
+    if session_id is not None and session_id > 0:
+        query = query.where(ChargingSession.id == min(session_id, LARGEST_ID))
     elif evse_id is not None:
         query = query.where(ChargingSession.evse_id == evse_id, ChargingSession.status.in_(running))
     else:
