@@ -12,10 +12,18 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from wtforms import fields, validators, widgets
+from wtforms.fields.choices import Choice, SelectChoice
 
 from admin_views import formats
 
 NONE_CHOICE = "__None"
+
+
+def _as_choices(declared: Any) -> Any:
+    """Pairs of value and label as WTForms' own kind of choice; anything else as it is."""
+    if declared is None or callable(declared) or isinstance(declared, dict):
+        return declared
+    return [SelectChoice(*pair) if isinstance(pair, tuple) else pair for pair in declared]
 
 
 class EnumField(fields.SelectField):
@@ -50,9 +58,9 @@ class EnumField(fields.SelectField):
     def iter_choices(self) -> Iterator[Any]:
         """Value, label, selected, attributes of each option."""
         if self.allow_blank:
-            yield NONE_CHOICE, self.blank_text, self.data is None, {}
+            yield Choice(NONE_CHOICE, self.blank_text, self.data is None, {})
         for member in self.members:
-            yield str(member.value), formats.label(member), member == self.data, {}
+            yield Choice(str(member.value), formats.label(member), member == self.data, {})
 
     def process_data(self, value: Any) -> None:
         """Take a member, or its value or name, as stored."""
@@ -76,12 +84,13 @@ class ChoiceField(fields.SelectField):
 
     def __init__(self, label: str | None = None, validators: Any = None, allow_blank: bool = False, **options: Any):
         self.allow_blank = allow_blank
+        options["choices"] = _as_choices(options.get("choices"))
         super().__init__(label, validators, **options)
 
     def iter_choices(self) -> Iterator[Any]:
         """The blank choice first, where allowed."""
         if self.allow_blank:
-            yield NONE_CHOICE, "—", self.data is None, {}
+            yield Choice(NONE_CHOICE, "—", self.data is None, {})
         yield from super().iter_choices()
 
     def process_data(self, value: Any) -> None:
@@ -307,7 +316,7 @@ class EnumListField(fields.SelectMultipleField):
 
     def __init__(self, label: str | None = None, validators: Any = None, enum_class: Any = None, **options: Any):
         self.members = {str(member.value): member for member in enum_class or ()}
-        choices = [(value, formats.label(member)) for value, member in self.members.items()]
+        choices = _as_choices([(value, formats.label(member)) for value, member in self.members.items()])
         super().__init__(label, validators, choices=choices, coerce=self._token, **options)
 
     def _token(self, value: Any) -> str:

@@ -18,6 +18,7 @@ from sqlalchemy import ARRAY, BigInteger, Enum, ForeignKey, Identity, Interval, 
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 from wtforms import SelectField
+from wtforms.fields.choices import SelectChoice
 
 from admin_views import base as kit
 from admin_views import formats
@@ -159,7 +160,7 @@ class StationLocked(Exception):
 
 
 class ResetForm(kit.ReasonForm):
-    type = SelectField("Reset type", choices=[("soft", "Soft"), ("hard", "Hard")])
+    type = SelectField("Reset type", choices=[SelectChoice("soft", "Soft"), SelectChoice("hard", "Hard")])
 
 
 def reset(obj: Station, form: ResetForm, *, reason: str, actor: Admin) -> Deed:
