@@ -7,26 +7,29 @@ function labelOf(element) {
   return element.getAttribute('aria-label') || label?.textContent.trim() || element.name;
 }
 
-// Tom Select puts its own input in place of the field: the names and descriptions have to follow.
-function describe(select, original) {
+// Tom Select puts its own input in place of the field and takes its label: name (as it was) and descriptions have to
+// follow, and the field itself is there only for the form.
+function describe(select, original, name) {
   const input = select.control_input;
-  original.setAttribute('aria-label', labelOf(original));
-  input.setAttribute('aria-label', labelOf(original));
-  for (const name of ['aria-describedby', 'aria-invalid']) {
-    if (original.hasAttribute(name)) input.setAttribute(name, original.getAttribute(name));
+  original.setAttribute('aria-label', name);
+  original.setAttribute('aria-hidden', 'true');
+  input.setAttribute('aria-label', name);
+  for (const about of ['aria-describedby', 'aria-invalid']) {
+    if (original.hasAttribute(about)) input.setAttribute(about, original.getAttribute(about));
   }
-  select.dropdown_content.setAttribute('aria-label', labelOf(original));
+  select.dropdown_content.setAttribute('aria-label', name);
 }
 
 function searchable(element) {
   const plugins = element.multiple ? ['remove_button'] : [];
+  const name = labelOf(element);
   const select = new window.TomSelect(element, {
     plugins,
     allowEmptyOption: true,
     maxOptions: 1000,
     refreshThrottle: 0,
   });
-  describe(select, element);
+  describe(select, element, name);
 }
 
 function related(element) {
@@ -36,6 +39,7 @@ function related(element) {
   const plugins = [];
   if (element.dataset.allowBlank) plugins.push('clear_button');
   if (many) plugins.push('remove_button');
+  const name = labelOf(element);
   const select = new window.TomSelect(element, {
     plugins,
     valueField: 'id',
@@ -61,10 +65,11 @@ function related(element) {
         .catch(() => done());
     },
   });
-  describe(select, element);
+  describe(select, element, name);
 }
 
 function tags(element) {
+  const name = labelOf(element);
   const select = new window.TomSelect(element, {
     plugins: ['remove_button'],
     create: true,
@@ -73,7 +78,7 @@ function tags(element) {
     options: [],
     render: { no_results: () => null },
   });
-  describe(select, element);
+  describe(select, element, name);
 }
 
 function picker(element) {
