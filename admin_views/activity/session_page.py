@@ -93,6 +93,7 @@ class SessionPage:
 
     def _price(self, obj: ChargingSession) -> dict[str, Any]:
         return {
+            "running": obj.status in RUNNING,
             "price": session_queries.price_view(self.db_session, obj, now=utcnow()),
             "terms": terms(obj.tariff_snapshot) if obj.tariff_snapshot else [],
             "verdicts": obj.tariff_explanation or [],

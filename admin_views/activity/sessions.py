@@ -12,7 +12,7 @@ from sqlalchemy.orm import joinedload
 
 from admin_views import formats
 from admin_views.activity.session_page import SessionPage
-from admin_views.assets.charge_point_lists import at_location
+from admin_views.assets.charge_point_lists import SESSION_COLUMNS, at_location
 from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere, YesNoWhere
 from admin_views.base import BaseView, Outcome, RemoteAction, pill
 from admin_views.widgets import cells
@@ -59,11 +59,11 @@ def total(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
 
 
 def evse(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
-    """EVSE, charge point and location, one below the other."""
+    """EVSE and location, one below the other, as the manual shows them; the charge point's name on hover."""
     station = obj.charge_point
-    kind = f" ({obj.evse.type.label}{' ' + formats.power(obj.evse.max_power_w) if obj.evse.max_power_w else ''})"
-    return Markup('<span>EVSE ID: {}{}</span><br><span class="text-secondary">{}, {}</span>').format(
-        linked(obj.evse), kind, linked(station), linked(station.zone.location)
+    power = f" {formats.power(obj.evse.max_power_w)}" if obj.evse.max_power_w else ""
+    return Markup('<span title="{}">EVSE ID: {} ({}{})<br>{}</span>').format(
+        station, linked(obj.evse), obj.evse.type.label, power, linked(station.zone.location)
     )
 
 
@@ -181,19 +181,7 @@ class ChargingSessionView(SessionPage, LiveList, BaseView):
     )
     empty_hint = "Sessions appear here as soon as somebody charges."
 
-    column_list = (
-        "id",
-        "user",
-        "roaming",
-        "started_at",
-        "duration",
-        "status",
-        "payment_status",
-        "energy_wh",
-        "total_gross",
-        "evse",
-        "flags",
-    )
+    column_list = (*SESSION_COLUMNS, "evse", "flags")
     column_labels = {
         "id": "ID",
         "user": "User",

@@ -106,7 +106,7 @@ EVSES = NestedInline(
 )
 
 _MANAGED = ("load_management", "")
-#: field → what must hold for it to be shown: (field, its value; empty: ticked). In the charge point and its EVSEs, where
+#: field → what must hold for it to be shown: (field, its value; empty: ticked). For the charge point and its EVSEs;
 #: an EVSE's own field comes before the charge point's of that name (static/js/assets.js)
 ONLY_WITH = {
     "show_to_public_with_notice": [("access_type", "private")],
@@ -117,7 +117,7 @@ ONLY_WITH = {
     "phase_rotation": [_MANAGED, ("phases", "3")],
 }
 
-FORM_COLUMNS = (
+GENERAL = (
     "name",
     "zone",
     "manufacture_date",
@@ -126,6 +126,8 @@ FORM_COLUMNS = (
     "access_type",
     "show_to_public_with_notice",
     "status",
+)
+OCPP = (
     "managed_by_operator",
     "protocol",
     "identifier",
@@ -133,16 +135,10 @@ FORM_COLUMNS = (
     "clear_password",
     "plug_and_charge",
     "local_auth_list",
-    "evses",
-    "auto_recovery",
-    "load_management",
-    "max_current_a",
-    "phases",
-    "input_voltage_v",
-    "connected_phase",
-    "phase_rotation",
-    "partner",
 )
+ADVANCED = ("auto_recovery", "load_management")
+DLM = ("max_current_a", "phases", "input_voltage_v", "connected_phase", "phase_rotation")
+FORM_COLUMNS = (*GENERAL, *OCPP, "evses", *ADVANCED, *DLM, "partner")
 
 FORM_OVERRIDES = {
     "identifier": ChargePointIdField,
@@ -237,27 +233,8 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
 
 FORM_RULES = [
     Tabs(
-        Tab(
-            "General",
-            "name",
-            "zone",
-            "manufacture_date",
-            "integration_date",
-            "network_type",
-            "access_type",
-            "show_to_public_with_notice",
-            "status",
-        ),
-        Tab(
-            "OCPP",
-            "managed_by_operator",
-            "protocol",
-            "identifier",
-            "network_password",
-            "clear_password",
-            "plug_and_charge",
-            "local_auth_list",
-        ),
+        Tab("General", *GENERAL),
+        Tab("OCPP", *OCPP),
         Tab(
             "EVSEs",
             "evses",
@@ -265,15 +242,10 @@ FORM_RULES = [
         ),
         Tab(
             "Advanced",
-            "auto_recovery",
-            "load_management",
+            *ADVANCED,
             Section(
                 "Dynamic Load Management Settings",
-                "max_current_a",
-                "phases",
-                "input_voltage_v",
-                "connected_phase",
-                "phase_rotation",
+                *DLM,
                 help="Used ONLY if the charge point is managed as part of a Dynamic Load Management circuit.",
             ),
         ),

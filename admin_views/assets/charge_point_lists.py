@@ -7,9 +7,10 @@ from typing import Any
 from sqlalchemy import String, cast, select
 
 from admin_views import formats
+from admin_views.assets.charge_point_form import GENERAL
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.parts import ChoiceWhere, TextWhere, YesNoWhere
-from admin_views.base import Related
+from admin_views.base import Facts, Related
 from app.assets.models import ChargePoint, ChargingZone, Evse, EvseType, Location, Tag
 from app.billing.models import Transaction
 from app.charging import queries
@@ -160,6 +161,57 @@ EXPORT: tuple[Any, ...] = (
 )
 
 
+_GENERAL = [name for name in GENERAL if name != "zone"]
+DETAILS = (
+    Facts("General", (_GENERAL[0], "zone", "zone.location", *_GENERAL[1:], "created_at")),
+    Facts(
+        "OCPP",
+        (
+            "managed_by_operator",
+            "protocol",
+            "identifier",
+            "ocpp_url",
+            "network_password",
+            "plug_and_charge",
+            "local_auth_list",
+            "state.protocol",
+            "state.remote_address",
+        ),
+    ),
+    Facts("EVSEs", template="assets/_evses_tab.html"),
+    Facts(
+        "Hardware",
+        (
+            "state.vendor",
+            "state.model",
+            "state.serial_number",
+            "state.firmware_version",
+            "state.meter_type",
+            "state.meter_serial_number",
+            "state.iccid",
+            "state.imsi",
+            "state.booted_at",
+            "state.boot_reason",
+        ),
+    ),
+    Facts("Advanced", template="assets/_advanced_tab.html"),
+    Facts("Partner", ("partner",)),
+)
+
+#: the manual's columns of the Charging Sessions below a charge point or an EVSE
+SESSION_COLUMNS = (
+    "id",
+    "user",
+    "roaming",
+    "started_at",
+    "duration",
+    "status",
+    "payment_status",
+    "energy_wh",
+    "total_gross",
+)
+
+
 def _transactions(query: Any, obj: ChargePoint) -> Any:
     sessions = select(ChargingSession.id).where(ChargingSession.charge_point_id == obj.id)
     return query.filter(Transaction.session_id.in_(sessions))
@@ -168,23 +220,7 @@ def _transactions(query: Any, obj: ChargePoint) -> Any:
 def related() -> tuple[Related, ...]:
     """The lists below a charge point, in the manual's order."""
     return (
-        Related(
-            "Charging Sessions",
-            "charging_session",
-            "charge_point_id",
-            (
-                "id",
-                "user",
-                "roaming",
-                "started_at",
-                "duration",
-                "status",
-                "payment_status",
-                "energy_wh",
-                "total_gross",
-                "evse",
-            ),
-        ),
+        Related("Charging Sessions", "charging_session", "charge_point_id", (*SESSION_COLUMNS, "evse")),
         Related("Transactions", "transaction", _transactions),
         Related("Authorizations", "authorization", "charge_point_id"),
         Related(

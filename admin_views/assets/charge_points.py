@@ -11,16 +11,14 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload, selectinload
 from wtforms.validators import ValidationError
 
-from admin_views import formats
 from admin_views.assets import charge_point_form as form_of
 from admin_views.assets.charge_point_actions import ACTIONS
-from admin_views.assets.charge_point_lists import COLUMN_LABELS, EXPORT, filters, related
+from admin_views.assets.charge_point_cells import DETAIL_FORMATTERS, FORMATTERS
+from admin_views.assets.charge_point_lists import COLUMN_LABELS, DETAILS, EXPORT, filters, related
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.messages import communication_context
-from admin_views.assets.ocpp_address import ocpp_url
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, LiveList, period
-from admin_views.base import BaseView, Facts, Lookup, follow, pill
-from admin_views.widgets import cells
+from admin_views.base import BaseView, Lookup
 from admin_views.widgets.tabs import own_errors
 from app.assets import verbs
 from app.assets.models import ChargePoint, ChargingZone, Evse
@@ -38,38 +36,6 @@ EVSE_OPTIONS = (
         joinedload(Evse.state), selectinload(Evse.connectors), selectinload(Evse.tags)
     ),
 )
-
-
-def hardware(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
-    """The hardware in one word, its error on hover."""
-    found = queries.station_hardware(obj.state.status, [evse.state.status for evse in obj.evses])
-    return found if context is None else pill(found, title=queries.error_of(obj.state))
-
-
-def name(view: Any, context: Any, obj: ChargePoint, column: str) -> Any:
-    """Its name, which leads to its page."""
-    return obj.name if context is None else cells.record(obj, css="cell-lead two-lines")
-
-
-def short(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
-    """A related record, cut in the list where it is long."""
-    found = follow(obj, name)
-    return found if context is None or found is None else cells.record(found, css="two-lines")
-
-
-def seen(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
-    """How long ago, the time on hover."""
-    return obj.state.last_seen_at if context is None else formats.ago(obj.state.last_seen_at)
-
-
-def address(view: Any, context: Any, obj: ChargePoint, name: str) -> str:
-    """The OCPP URL."""
-    return ocpp_url(obj.identifier)
-
-
-def password(view: Any, context: Any, obj: ChargePoint, name: str) -> str:
-    """Whether there is one; never which."""
-    return "Set" if obj.password_hash else "Not set"
 
 
 class ChargePointView(LiveList, BaseView):
@@ -95,16 +61,8 @@ class ChargePointView(LiveList, BaseView):
     )
     column_labels = COLUMN_LABELS
     column_pills = ("status", "state.connection")
-    column_formatters_detail = {"name": lambda view, context, obj, column: obj.name}
-    column_formatters = {
-        "name": name,
-        "hardware": hardware,
-        "zone": short,
-        "zone.location": short,
-        "state.last_seen_at": seen,
-        "ocpp_url": address,
-        "network_password": password,
-    }
+    column_formatters = FORMATTERS
+    column_formatters_detail = DETAIL_FORMATTERS
     column_sortable_list = (
         "name",
         ("zone", "zone.name"),
@@ -152,55 +110,7 @@ class ChargePointView(LiveList, BaseView):
     }
     refusals = (verbs.InvalidChargePoint,)
 
-    details_tabs = (
-        Facts(
-            "General",
-            (
-                "name",
-                "zone",
-                "zone.location",
-                "manufacture_date",
-                "integration_date",
-                "network_type",
-                "access_type",
-                "show_to_public_with_notice",
-                "status",
-                "created_at",
-            ),
-        ),
-        Facts(
-            "OCPP",
-            (
-                "managed_by_operator",
-                "protocol",
-                "identifier",
-                "ocpp_url",
-                "network_password",
-                "plug_and_charge",
-                "local_auth_list",
-                "state.protocol",
-                "state.remote_address",
-            ),
-        ),
-        Facts("EVSEs", template="assets/_evses_tab.html"),
-        Facts(
-            "Hardware",
-            (
-                "state.vendor",
-                "state.model",
-                "state.serial_number",
-                "state.firmware_version",
-                "state.meter_type",
-                "state.meter_serial_number",
-                "state.iccid",
-                "state.imsi",
-                "state.booted_at",
-                "state.boot_reason",
-            ),
-        ),
-        Facts("Advanced", template="assets/_advanced_tab.html"),
-        Facts("Partner", ("partner",)),
-    )
+    details_tabs = DETAILS
     related = related()
     actions = ACTIONS
 

@@ -6,14 +6,16 @@ from typing import Any
 
 from flask import abort, request
 from flask_admin import expose
+from markupsafe import Markup
 from sqlalchemy.orm import joinedload, selectinload
 
 from admin_views import formats
-from admin_views.assets.charge_point_lists import at_location, has_group, tariff_group_choices
+from admin_views.assets.charge_point_lists import SESSION_COLUMNS, at_location, has_group, tariff_group_choices
 from admin_views.assets.evse_actions import ACTIONS, USERS
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, ChoiceWhere, LiveList, OffMenu, TextWhere, period
 from admin_views.base import BaseView, Facts, Related, pill
+from admin_views.widgets import cells
 from app.assets.models import ChargePoint, ChargingZone, Connector, ConnectorType, Evse, Tag
 from app.charging import queries
 from app.core.clock import utcnow
@@ -26,9 +28,15 @@ def shown(view: Any, context: Any, obj: Evse, name: str) -> Any:
     return found.status if context is None else pill(found.status, title=found.why)
 
 
+def station(view: Any, context: Any, obj: Evse, name: str) -> Any:
+    """The charge point; a long name on two lines."""
+    return cells.record(obj.charge_point, css="two-lines")
+
+
 def tariff_group(view: Any, context: Any, obj: Evse, name: str) -> Any:
     """The tariff group by name."""
-    return dict(tariff_groups()).get(obj.tariff_group_id)
+    found = dict(tariff_groups()).get(obj.tariff_group_id)
+    return Markup('<span class="two-lines">{}</span>').format(found) if found else None
 
 
 def connectors(view: Any, context: Any, obj: Evse, name: str) -> str:
@@ -71,7 +79,7 @@ class EvseView(OffMenu, LiveList, BaseView):
         "charge_point.zone": "Charging Zone",
         "charge_point.zone.location": "Location",
         "charge_point.state.connection": "Connection",
-        "max_power_w": "Display Max Power (kW)",
+        "max_power_w": "Display Max Power",
         "tariff_group_id": "Tariff Group",
         "reservation_minutes": "Reservation Time (minutes)",
         "status": "System status",
@@ -82,7 +90,12 @@ class EvseView(OffMenu, LiveList, BaseView):
     }
     column_pills = ("status", "state.status")
     column_power = ("max_power_w",)
-    column_formatters = {"shown": shown, "tariff_group_id": tariff_group, "connectors": connectors}
+    column_formatters = {
+        "charge_point": station,
+        "shown": shown,
+        "tariff_group_id": tariff_group,
+        "connectors": connectors,
+    }
     column_sortable_list = (
         "code",
         ("charge_point", "charge_point.name"),
@@ -162,22 +175,7 @@ class EvseView(OffMenu, LiveList, BaseView):
     )
     has_history = False
     related = (
-        Related(
-            "Charging Sessions",
-            "charging_session",
-            "evse_id",
-            (
-                "id",
-                "user",
-                "roaming",
-                "started_at",
-                "duration",
-                "status",
-                "payment_status",
-                "energy_wh",
-                "total_gross",
-            ),
-        ),
+        Related("Charging Sessions", "charging_session", "evse_id", SESSION_COLUMNS),
         Related("Authorizations", "authorization", "evse_id"),
         Related(
             "Actions",

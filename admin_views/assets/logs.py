@@ -55,7 +55,9 @@ def folded(view: Any, context: Any, obj: Any, name: str) -> Any:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, indent=2)
     if context is None:
         return text
-    return Markup('<details><summary>{}</summary><pre class="frame" tabindex="0">{}</pre></details>').format(text[:60], text)
+    return Markup('<details><summary>{}</summary><pre class="frame" tabindex="0">{}</pre></details>').format(
+        text[:60], text
+    )
 
 
 def by_evse(view: Any, context: Any, obj: HardwareStatusLog, name: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.assets.models import ChargePoint, ChargingZone, Tag
+from app.assets.models import ChargePoint, ChargingZone
 
 
 def charge_points_by_location(session: Session, location_ids: Iterable[int]) -> dict[int, int]:
@@ -48,8 +48,3 @@ def known_identifiers(session: Session, identifiers: Iterable[str]) -> dict[str,
         select(func.lower(ChargePoint.identifier), ChargePoint.id).where(func.lower(ChargePoint.identifier).in_(wanted))
     )
     return {row[0]: row[1] for row in rows}
-
-
-def tag_names(session: Session) -> list[str]:
-    """The names of all tags, for filters and suggestions."""
-    return list(session.scalars(select(Tag.name).order_by(Tag.name).limit(500)))

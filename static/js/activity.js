@@ -77,6 +77,16 @@ function drawAgain() {
   draw();
 }
 
-document.addEventListener('htmx:after:swap', draw);
+// the table of readings stays folded out while new readings arrive
+let unfolded = false;
+document.addEventListener('toggle', (event) => {
+  if (event.target.matches?.('.readings')) unfolded = event.target.open;
+}, true);
+
+document.addEventListener('htmx:after:swap', () => {
+  draw();
+  const readings = document.querySelector('.readings');
+  if (readings && unfolded) readings.open = true;
+});
 document.addEventListener('theme-changed', drawAgain);
 draw();
