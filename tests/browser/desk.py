@@ -96,7 +96,7 @@ def fill_dialog(page: Page, reason: str = "", **values: Any) -> Locator:
     for name, value in values.items():
         field = dialog.locator(f"#{name}")
         if field.evaluate("element => element.tagName") == "SELECT":
-            field.select_option(value)
+            field.select_option(label=value)
         else:
             field.fill(value)
     if reason:
@@ -106,11 +106,15 @@ def fill_dialog(page: Page, reason: str = "", **values: Any) -> Locator:
 
 
 def choose(page: Page, label: str, words: str) -> None:
-    """Choose a related record in a field that searches while one types."""
+    """Choose a record or value in a field that searches while one types."""
     box = page.get_by_role("combobox", name=label)
-    box.click()
-    box.press_sequentially(words)
-    page.locator(".ts-dropdown .option", has_text=words).first.click()
+    box.locator("xpath=..").click()
+    box.fill(words)
+    found = page.locator(".ts-dropdown .option:visible")
+    expect(found).to_have_count(1)
+    expect(found).to_contain_text(re.compile(re.escape(words), re.IGNORECASE))
+    found.click()
+    box.press("Tab")
 
 
 def close_dialog(page: Page) -> None:
