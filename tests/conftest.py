@@ -16,11 +16,19 @@ import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
+from playwright.sync_api import Browser, sync_playwright
 from sqlalchemy.orm import Session
 
 from app.core import bootstrap, embedded, schema, settings
 from app.core.config import Config, load
 from app.core.db import db
+from tests.browser.chromium import ARGUMENTS, deselect_without, executable
+
+#: a busy machine is no defect of ours
+hypothesis_settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("suite")
 
 TEMPLATE = "sync_template"
 #: rows every system has, by table: kept between tests
@@ -156,6 +164,20 @@ def session(clean: Flask) -> Iterator[Session]:
 def client(clean: Flask) -> FlaskClient:
     """An HTTP client that is not signed in."""
     return clean.test_client()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The machine's Chromium. Per module, because its event loop would be in the way of tests that run their own."""
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable(), args=list(ARGUMENTS))
+        yield started
+        started.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Without a Chromium the rest of the tests still runs."""
+    deselect_without(config, items)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -11,9 +11,9 @@ import re
 from collections.abc import Generator, Iterator
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, expect
 
-from tests.browser.chromium import ARGUMENTS, deselect_without, executable
+from tests.browser.chromium import deselect_without
 from tests.browser.desk import PATIENCE_MS, Desk, ready, save_artifacts
 from tests.browser.watch import Watch
 from tests.support.factories_dashboard import PASSWORD, make_admin
@@ -38,15 +38,6 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if report.when == "call":
         item.stash[FAILED] = report.failed
     return report
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """The machine's Chromium, started once."""
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable(), args=list(ARGUMENTS))
-        yield started
-        started.close()
 
 
 @pytest.fixture
