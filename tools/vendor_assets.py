@@ -133,9 +133,7 @@ def write_sprite(modules: Path) -> None:
         paths = "".join(re.findall(r"<(?:path|circle|rect|line)[^>]*/>", svg))
         paths = paths.replace('<path stroke="none" d="M0 0h24v24H0z" fill="none" />', "").replace(" />", "/>")
         symbols.append(f'<symbol id="{name}" viewBox="0 0 24 24">{paths}</symbol>')
-    style = (
-        'fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"'
-    )
+    style = 'fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round"'
     sprite = f'<svg xmlns="http://www.w3.org/2000/svg" {style}>' + "\n".join(symbols) + "</svg>\n"
     place(VENDOR / "icons" / "sprite.svg", sprite.encode())
 
@@ -155,9 +153,7 @@ def write_world(modules: Path) -> None:
 def write_manifest(modules: Path) -> None:
     """Name each package's version and each file's checksum."""
     packages = [*FILES, "topojson-client", "axe-core"]
-    versions = {
-        name: json.loads((modules / name / "package.json").read_text())["version"] for name in packages
-    }
+    versions = {name: json.loads((modules / name / "package.json").read_text())["version"] for name in packages}
     content = {"packages": versions, "files": {key: digest(path) for key, path in vendored().items()}}
     MANIFEST.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
