@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,12 +23,11 @@ from app.core import events
 from app.core.money import Money
 from app.crm.models import User
 from app.tariffs.models import Tariff, TariffType
+from tests.support.charging import NOW, at_once, start, stop, tag_of
 from tests.support.gateway import Cast, people, station_of
-from tests.test_sessions import at_once, start, stop, tag_of
 
 __all__ = ["people"]  # a fixture
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 #: 0.50 connection + 40 min × 0.02 + 7.4 kWh × 0.40
 PRICE = Decimal("4.26")
 

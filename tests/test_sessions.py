@@ -3,73 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, Evse
-from app.charging import authorizations, commands, lifecycle, remote, sessions, stops
+from app.charging import authorizations, clockwork, commands, lifecycle, remote, sessions
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import AuthorizationSource, ChargingSession
-from app.charging.stops import Stop
 from app.core import settings
 from app.core.actions import ReasonRequired
-from app.core.db import db
-from app.core.models import Action, ActionStatus
+from app.core.models import Action, ActionStatus, Admin
 from app.crm.models import User
+from app.tariffs.queries import attached_tariffs
+from tests.support.charging import NOW, at_once, start, stop, tag_of
 from tests.support.gateway import Cast, people, station_of
 
 __all__ = ["people"]  # a fixture
-
-T = TypeVar("T")
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
-
-
-def start(people: Cast, charge_point: ChargePoint, tag: str | None, **fields: Any) -> sessions.StartOutcome:
-    """A start as a station reports it, committed."""
-    station = station_of(charge_point)
-    evse = station.evse(1)
-    assert evse is not None
-    given = {"meter_start_wh": Decimal(1000), "reported_at": NOW, "now": NOW, **fields}
-    outcome = sessions.start_session(people.session, station=station, evse=evse, id_tag=tag, **given)
-    people.session.commit()
-    return outcome
-
-
-def stop(people: Cast, charge_point: ChargePoint, **fields: Any) -> stops.StopOutcome:
-    """A stop as a station reports it, committed."""
-    now = fields.pop("now", NOW + timedelta(minutes=40))
-    given = {"meter_stop_wh": Decimal(8400), "reported_at": now, **fields}
-    outcome = stops.stop_session(people.session, station=station_of(charge_point), stop=Stop(**given), now=now)
-    people.session.commit()
-    return outcome
-
-
-def tag_of(user: User) -> str:
-    """A driver's tag."""
-    return user.rfid_tags[0].tag_id
-
-
-def at_once(app: Flask, *works: Callable[[Session], T]) -> list[T | Exception]:
-    """Do all in transactions of their own at the same time; what each returned or raised."""
-
-    def run(work: Callable[[Session], T]) -> T | Exception:
-        with app.app_context(), Session(db.engine) as session:
-            try:
-                result = work(session)
-                session.commit()
-                return result
-            except Exception as error:
-                session.rollback()
-                return error
-
-    with ThreadPoolExecutor(len(works)) as pool:
-        return [future.result() for future in [pool.submit(run, work) for work in works]]
 
 
 def test_the_same_start_by_many_at_once_is_one_session(app: Flask, people: Cast) -> None:
@@ -136,8 +90,6 @@ def remote_start(people: Cast) -> Callable[..., tuple[ChargingSession, Action, C
 
 
 def _base_tariff(people: Cast, evse: Evse) -> int:
-    from app.tariffs.queries import attached_tariffs
-
     assert evse.tariff_group_id is not None
     return attached_tariffs(people.session, tariff_group_id=evse.tariff_group_id)[0].tariff_id
 
@@ -199,8 +151,6 @@ def test_a_start_that_was_in_time_and_came_late_is_billed_to_its_driver(
     remote_start: Any, connected: list[int], people: Cast, started_after_s: int, accepted: bool
 ) -> None:
     """The message came after "Fail starting after", the car did not: another session, for the same driver and price."""
-    from app.charging import clockwork
-
     row, _, charge_point = remote_start()
     assert clockwork.fail_unstarted(people.session, now=NOW + timedelta(seconds=61)) == 1
     people.session.commit()
@@ -238,8 +188,6 @@ def test_two_operators_at_once_start_one_session(app: Flask, people: Cast, conne
     evse_id, user_id, actor_id = people.station().evses[0].id, people.driver().id, people.operator().id
 
     def work(session: Session) -> int:
-        from app.core.models import Admin
-
         row, _ = remote.start_session(
             session,
             evse=session.get_one(Evse, evse_id),

@@ -157,6 +157,9 @@ def _debit(session: Session, charging_session: ChargingSession, amount: Decimal,
         session_id=charging_session.id,
         description=f"Charging session {charging_session.id}",
     )
+    booked = session.scalars(select(Transaction).where(Transaction.idempotency_key == key)).one_or_none()
+    if booked is not None:  # whoever asks for the bill again gets the one that is
+        return PaymentStatus.PAID if booked.status is TransactionStatus.SUCCEEDED else PaymentStatus.OUTSTANDING
     paid = entry.balance_after >= 0
     session.add(
         Transaction(
