@@ -123,7 +123,9 @@ def test_arrows_move_a_tariff_but_never_the_base(olga: Visitor, session: Session
     plain = olga.send(url, {"tariff": str(corporate.id), "direction": "up"})
     assert plain.status_code == 303
     assert order(session, group) == [BASE, CORPORATE, PARTNER]
-    audited = session.scalars(select(AuditEntry).where(AuditEntry.object_type == "tariff_group")).all()
+    audited = session.scalars(
+        select(AuditEntry).where(AuditEntry.object_type == "tariff_group").order_by(AuditEntry.id)
+    ).all()
     assert [entry.after["tariffs"][1] for entry in audited[-2:]] == [PARTNER, CORPORATE]
 
 
