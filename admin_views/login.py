@@ -24,6 +24,7 @@ from flask_admin.form import BaseForm
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, current_user, login_required, login_user, logout_user
+from markupsafe import Markup
 from wtforms import PasswordField, StringField, validators
 
 from admin_views import formats, login_cli
@@ -132,7 +133,9 @@ def begin_session(admin: Admin) -> None:
 
 
 def _refused(error: str, email: str, target: str) -> str:
-    return render_template("login.html", error=error, email=email, next_url=target if target != "/" else "")
+    # in the body's colour: red on pink is hard to read
+    words = Markup('<span class="text-body">{}</span>').format(error)
+    return render_template("login.html", error=words, email=email, next_url=target if target != "/" else "")
 
 
 @blueprint.post("/logout")

@@ -215,9 +215,15 @@ def test_axe_finds_nothing_and_nothing_overflows(
 ) -> None:
     make_admin(session, name="Olga Operator")
     make_one_of_each(session)
-    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=site, color_scheme="dark")
+    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=site)
+    context.add_cookies([{"name": "theme", "value": theme, "url": site}])
     door = context.new_page()
     door.goto("/login")
+    assert violations(door) == []
+    door.fill("#email", "olga@example.com")
+    door.fill("#password", "wrong")
+    door.get_by_role("button", name="Sign in").click()
+    expect(door.get_by_role("alert")).to_contain_text("is wrong")
     assert violations(door) == []
     context.close()
     page, complaints = enter(browser, site, width=width, theme=theme)
