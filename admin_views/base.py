@@ -367,7 +367,7 @@ class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, Details
         return "Search " + ", ".join(self.get_column_name(name) for name in names)
 
     def live_topics(self, obj: Any) -> list[str]:
-        """Events that make the status cards of a record fetch themselves again, e.g. ["charge_point:5"]."""
+        """Events that make the status cards of a record fetch themselves again, e.g. ["charge_point-5"]."""
         return []
 
     def render(self, template: str, **context: Any) -> str:
