@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import joinedload, selectinload
 from wtforms.validators import ValidationError
 
+from admin_views.assets import charge_point_audit
 from admin_views.assets import charge_point_form as form_of
 from admin_views.assets.charge_point_actions import ACTIONS
 from admin_views.assets.charge_point_cells import DETAIL_FORMATTERS, FORMATTERS
@@ -164,8 +165,8 @@ class ChargePointView(LiveList, BaseView):
         verbs.announce_changed(self.db_session(), obj)
 
     def audited(self, obj: ChargePoint) -> dict[str, Any]:
-        """Also that the password changed, never what it is."""
-        return {**super().audited(obj), "password_hash": obj.password_hash}
+        """Field by field, also of its EVSEs."""
+        return charge_point_audit.facts(obj, super().audited(obj))
 
     def on_model_delete(self, model: ChargePoint) -> None:
         """Charge points with a past are kept."""

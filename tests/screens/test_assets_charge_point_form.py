@@ -15,6 +15,7 @@ from app.core import events
 from app.core.models import AuditEntry
 from app.core.passwords import verify_station_password
 from app.partners.models import Partner
+from tests.screens.test_assets_smoke import counted_queries
 from tests.support.factories_assets import (
     make_session,
     make_station,
@@ -269,9 +270,17 @@ def test_a_change_of_an_evse_is_not_lost_to_somebody_elses(olga: Visitor, sessio
     assert session.get_one(Evse, station.evses[0].id).max_power_w == 7400
 
 
-def test_the_form_asks_few_questions_however_many_evses(olga: Visitor, session: Session) -> None:
-    from tests.screens.test_assets_smoke import counted_queries
+def test_the_history_tells_each_change_of_an_evse(olga: Visitor, session: Session) -> None:
+    station = make_station(session, evses=2)
+    session.commit()
+    path, posted = edited(olga, station, **{"evses-0-max_power_w": "11", "evses-1-status": "disabled"})
+    assert olga.send(path, posted).status_code == 302
+    entry = session.query(AuditEntry).filter_by(event="change").one()
+    assert entry.before == {"EVSE 1 max power": "22 kW", "EVSE 2 status": "Active"}
+    assert entry.after == {"EVSE 1 max power": "11 kW", "EVSE 2 status": "Disabled"}
 
+
+def test_the_form_asks_few_questions_however_many_evses(olga: Visitor, session: Session) -> None:
     make_tariff_group(session)
     station = make_station(session, evses=6)
     session.commit()

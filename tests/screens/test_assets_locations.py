@@ -103,7 +103,8 @@ def test_the_list_counts_charge_points_and_finds_names_in_any_language(olga: Vis
     zone = make_zone(session, location)
     for _ in range(3):
         make_station(session, zone)
-    make_location(session, "Athens Retail Park", city="Athens", country="GR", postcode="104 31")
+    athens = make_location(session, "Athens Retail Park", city="Athens", country="GR")
+    athens.name = {"en": "Athens Retail Park", "el": "Αθήνα"}
     session.commit()
     html = olga.get("/assets/locations/?search=Паркинг").get_data(as_text=True)
     line = re.search(r"<tbody>(.*?)</tbody>", html, re.S)
