@@ -26,7 +26,7 @@ from app.core import events
 from app.core.db import connect_raw
 from app.core.group_commit import GroupCommit
 from tests.support.gateway import Cast, House, ago, eventually, station_of
-from tests.support.scripted_station import CallFailed, connect, stamp
+from tests.support.scripted_station import CallFailed, connect
 
 
 @pytest.fixture
@@ -406,7 +406,7 @@ def test_a_late_status_does_not_overwrite_a_newer_one(house: House) -> None:
     assert hardware_log(house, charge_point) == [(1, "charging"), (1, "preparing")]
 
 
-@pytest.mark.parametrize("fallen_back", ["1970-01-01T00:00:09Z", stamp(ago(days=40)), "not a time"])
+@pytest.mark.parametrize("fallen_back", ["1970-01-01T00:00:09Z", "2024-02-29T23:59:59Z", "not a time"])
 def test_a_clock_that_falls_back_does_not_freeze_the_status(house: House, fallen_back: str) -> None:
     charge_point = house.station()
     with house.connect(charge_point) as station:
