@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import re
 
 import pytest
+from click.testing import Result
 from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -275,18 +277,19 @@ def test_a_password_is_not_changed_lightly(
 # --- command line
 
 
+def run(app: Flask, *arguments: str, input: str) -> Result:
+    """The command as from a shell, outside the test's own application context."""
+    return contextvars.Context().run(app.test_cli_runner().invoke, args=["create-admin", *arguments], input=input)
+
+
 def test_an_admin_from_the_command_line(session: Session, clean: Flask) -> None:
-    run = clean.test_cli_runner().invoke
-    made = run(
-        args=["create-admin", "--email", "nora@example.com", "--name", "Nora", "--role", "operator"],
-        input=f"{PASSWORD}\n",
-    )
+    made = run(clean, "--email", "nora@example.com", "--name", "Nora", "--role", "operator", input=f"{PASSWORD}\n")
     assert made.exit_code == 0, made.output
     assert PASSWORD not in made.output
     admin = session.scalars(select(Admin)).one()
     assert (admin.name, admin.role.name) == ("Nora", "Operator")
     assert verify_password(admin.password_hash, PASSWORD)
-    generated = run(args=["create-admin", "--email", "eva@example.com"], input="")
+    generated = run(clean, "--email", "eva@example.com", input="")
     secret = re.search(r"Password: (\S+)", generated.output)
     assert secret is not None
     eva = session.scalars(select(Admin).where(Admin.email == "eva@example.com")).one()
@@ -303,7 +306,7 @@ def test_an_admin_from_the_command_line(session: Session, clean: Flask) -> None:
 )
 def test_the_command_says_what_is_wrong(session: Session, clean: Flask, arguments: list[str], words: str) -> None:
     make_admin(session)
-    result = clean.test_cli_runner().invoke(args=["create-admin", *arguments], input=f"{PASSWORD}\n")
+    result = run(clean, *arguments, input=f"{PASSWORD}\n")
     assert result.exit_code == 1
     assert words in result.output
     assert len(session.scalars(select(Admin)).all()) == 1
