@@ -18,6 +18,10 @@ HANDLERS: Mapping[str, Handler] = {
     "DataTransfer": data_transfer.data_transfer,
     "FirmwareStatusNotification": notifications.confirm,
     "DiagnosticsStatusNotification": notifications.confirm,
+    "LogStatusNotification": notifications.confirm,
+    "SignedFirmwareStatusNotification": notifications.confirm,
+    "SecurityEventNotification": notifications.confirm,
+    "SignCertificate": notifications.refuse_certificate,
 }
 
 __all__ = ["HANDLERS"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from app.charging.meter import Sample, SessionMeter, load_meter, record
@@ -142,11 +142,10 @@ def _number(value: dict[str, Any]) -> Decimal | None:
     """The value in Wh, W, A, V or %; None when it is no number."""
     try:
         number = Decimal(str(value.get("value")).strip().replace(",", "."))
-    except InvalidOperation:
+        number *= _THOUSANDS.get(str(value.get("unit") or "").lower(), 1)
+    except ArithmeticError:  # no number at all, or 9e999999 of them
         return None
-    if not number.is_finite():
-        return None
-    return number * _THOUSANDS.get(str(value.get("unit") or "").lower(), 1)
+    return number if number.is_finite() else None
 
 
 def _is_outlet(value: dict[str, Any], sampled: Sequence[dict[str, Any]]) -> bool:
