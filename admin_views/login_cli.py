@@ -7,6 +7,7 @@ import sys
 
 import click
 from flask import Flask
+from flask.cli import with_appcontext
 
 from app.core import sign_in
 from app.core.db import transaction
@@ -17,6 +18,7 @@ from app.core.passwords import WeakPassword
 @click.option("--email", required=True, help="The e-mail address to sign in with.")
 @click.option("--name", default="", help="Shown on screen and in the audit; the e-mail when left out.")
 @click.option("--role", default="Super User", show_default=True, help="The name of a role.")
+@with_appcontext
 def create_admin(email: str, name: str, role: str) -> None:
     """Make an admin. The password is the first line of standard input; from a terminal, one is made and printed."""
     given = "" if sys.stdin.isatty() else sys.stdin.readline().rstrip("\r\n")
