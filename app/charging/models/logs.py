@@ -114,6 +114,9 @@ class UnknownStation(Base):
     first_seen_at: Mapped[datetime]
     last_seen_at: Mapped[datetime] = mapped_column(index=True)
 
+    def __str__(self) -> str:
+        return self.identifier
+
 
 class StrayMessage(Base):
     """A message of a station that fits no session, e.g. a stop of one nobody knows. Flagged, never lost."""
