@@ -111,13 +111,16 @@ class Registry:
         self._put(_RELEASE, charge_point_id, ref)
 
     def run(self) -> None:
-        """Do what is queued, in order, until killed; while Redis is away it waits."""
+        """Do what is queued, in order, until killed; while Redis is away it waits.
+
+        The first of them at once, so that a command can reach a station that has just come; then a moment's worth.
+        """
         while True:
             self._queued.wait()
-            gevent.sleep(GATHER_S)
             self._queued.clear()
             try:
                 self.flush()
+                gevent.sleep(GATHER_S)
             except redis.exceptions.RedisError as error:
                 log.warning("registry.redis_away", queued=len(self._queue), error=str(error))
                 gevent.sleep(1.0)

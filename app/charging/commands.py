@@ -6,6 +6,7 @@ A command is named in words common to all OCPP versions; the gateway translates.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -26,6 +27,9 @@ from app.core.actions import open_action
 from app.core.models import Action, ActionStatus, Admin
 
 log = structlog.get_logger(__name__)
+
+#: a gateway says within this time that it holds a station
+CLAIM_GRACE_S = 0.1
 
 REQUESTED = "command.requested"
 ACTION_CHANGED = "action.changed"
@@ -112,9 +116,15 @@ def request_command(
 
 
 def hand_over(client: redis.Redis, *, action_id: int, charge_point_id: int) -> bool:
-    """Wake the gateway that holds the station; False when none does (the caller records "Not connected")."""
+    """Wake the gateway that holds the station; False when none does (the caller records "Not connected").
+
+    A station that has just come may not be claimed yet: it is looked for once more after a moment.
+    """
     try:
         gateway = gateways.owner(client, charge_point_id)
+        if gateway is None:
+            time.sleep(CLAIM_GRACE_S)
+            gateway = gateways.owner(client, charge_point_id)
         if gateway is None:
             return False
         client.xadd(gateways.stream(gateway), {"action_id": action_id}, maxlen=10_000, approximate=True)

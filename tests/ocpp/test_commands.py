@@ -111,6 +111,16 @@ def test_a_command_is_pending_until_the_station_has_answered(
     assert row.finished_at is not None
 
 
+def test_a_station_that_has_only_just_come_is_reached(house: House, operator: Admin) -> None:
+    """Claims go to Redis many together: the operator's click must not fall into the moment between."""
+    for _ in range(5):
+        charge_point = house.station()
+        with house.connect(charge_point) as station:
+            action = reset(house, charge_point, operator)
+            station.expect_call("Reset").answer(status="Accepted")
+            assert outcome(house, action).status is ActionStatus.ACCEPTED
+
+
 def test_a_call_error_is_a_refusal_with_its_words(house: House, operator: Admin) -> None:
     charge_point = house.station()
     with house.connect(charge_point) as station:
