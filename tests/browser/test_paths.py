@@ -147,7 +147,7 @@ def test_a_new_site_from_location_to_connectors(desk: Desk, house: House) -> Non
     assert [[str(plug.type) for plug in evse.connectors] for evse in made.evses] == [["Type 2", "Schuko"]] * 2
     expect(page.locator("#card-evses .evse-line")).to_have_count(2)
     page.get_by_role("tab", name="EVSEs").click()
-    expect(page.get_by_role("region", name="EVSEs").locator("tbody tr").nth(1)).to_contain_text("Schuko, socket")
+    expect(page.get_by_role("region", name="All EVSEs").locator("tbody tr").nth(1)).to_contain_text("Schuko, socket")
 
 
 def test_a_reset_needs_a_reason_and_its_outcome_arrives_by_itself(desk: Desk, house: House) -> None:
