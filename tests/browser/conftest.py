@@ -13,7 +13,6 @@ from collections.abc import Generator, Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.browser.chromium import deselect_without
 from tests.browser.desk import PATIENCE_MS, Desk, ready, save_artifacts
 from tests.browser.watch import Watch
 from tests.support.factories_dashboard import PASSWORD, make_admin
@@ -24,11 +23,6 @@ __all__ = ["house", "server"]
 
 ARTIFACTS = ROOT / "test-artifacts"
 FAILED = pytest.StashKey[bool]()
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a Chromium the rest of the tests still runs."""
-    deselect_without(config, items)
 
 
 @pytest.hookimpl(wrapper=True)
