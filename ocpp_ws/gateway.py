@@ -61,6 +61,7 @@ _RETRIES = 4
 _UNANSWERED_KEPT = 8
 _CHANGED = stations.CHANGED.encode()
 FINISHED = "session.finished"
+_SETTING = settings.CHANGED.encode()
 _FINISHED = FINISHED.encode()
 
 
@@ -319,11 +320,11 @@ class Gateway:
         self._forever(2.0, self.unknown.flush, "unknown")
 
     def _refresh_settings(self) -> None:
-        def refresh() -> None:
-            self.settings = self.transact(self._read_settings)
-            self.pinger.interval_s = self.settings.ping_interval_s
+        self._forever(5.0, self._load_settings, "settings")
 
-        self._forever(5.0, refresh, "settings")
+    def _load_settings(self) -> None:
+        self.settings = self.transact(self._read_settings)
+        self.pinger.interval_s = self.settings.ping_interval_s
 
     @staticmethod
     def _read_settings(session: Session) -> GatewaySettings:
@@ -357,6 +358,9 @@ class Gateway:
                 changed |= set(self.connections)
             elif message is not None and _CHANGED in message["data"]:  # a look at the text: most news is none of ours
                 changed |= self._changed_by(orjson.loads(message["data"]))
+            elif message is not None and _SETTING in message["data"]:
+                settings.forget()
+                self._load_settings()
             elif message is not None and _FINISHED in message["data"]:
                 self._forget_meters(orjson.loads(message["data"]))
             if changed and not reload_at:

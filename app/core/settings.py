@@ -19,10 +19,13 @@ from zoneinfo import available_timezones
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.core import events
 from app.core.audit import record_change
-from app.core.models import Admin, Setting
+from app.core.models import HOUSE_PARTNER_ID, Admin, Setting
 
 CACHE_SECONDS = 2.0
+#: announced after a change, so that a gateway need not wait for its next look
+CHANGED = "setting.changed"
 
 
 class InvalidSetting(ValueError):
@@ -321,4 +324,5 @@ def change_setting(session: Session, *, key: str, value: Any, actor: Admin | Non
     )
     session.flush()
     forget()
+    events.announce(session, CHANGED, partner_id=HOUSE_PARTNER_ID, key=key)
     return True
