@@ -16,7 +16,7 @@ import orjson
 import redis
 import structlog
 from sqlalchemy import event
-from sqlalchemy.orm import Session, SessionTransaction
+from sqlalchemy.orm import Session, SessionTransaction, scoped_session
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +58,8 @@ def announce(session: Session, name: str, *, partner_id: int, **ids: Any) -> Non
 
     ``name`` is ``thing.verb`` ("session.finished"); ``ids`` are numbers and short words.
     """
+    if isinstance(session, scoped_session):  # a screen may hand over the request's registry
+        session = session()
     item = {"name": name, "partner_id": partner_id, **ids}
     session.info.setdefault(_PENDING, []).append(_Announced(item, session.get_nested_transaction()))
 

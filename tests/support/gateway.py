@@ -307,9 +307,11 @@ def server(
     """The product's server process on this worker's database, started once."""
     client: redis.Redis = app.extensions["sync_redis"]
     with product(tmp_path_factory.mktemp("server"), **environment(config, admin_url, redis_url)) as running:
-        before = names(client)
-        running.start("all")
-        (gateway,) = eventually(lambda: names(client) - before, why="the gateway gives no sign of life")
+        process = running.start("all")
+        gateway = eventually(
+            lambda: next((name for name in names(client) if f"-{process.pid}-" in name), ""),
+            why="the gateway gives no sign of life",
+        )
         yield Server(running, client, gateway)
 
 
