@@ -258,20 +258,29 @@ _PARSERS: dict[Kind, Callable[[Definition, Any], Any]] = {
 
 _cache: dict[str, Any] = {}
 _cached_at = float("-inf")
+_forgotten = 0
 
 
 def forget() -> None:
     """Ask the database again at the next read (after a change, and between tests)."""
-    global _cached_at
+    global _cached_at, _forgotten
     _cached_at = float("-inf")
+    _forgotten += 1
+
+
+# once more when a change is committed: meanwhile somebody else may have read, and kept, what was in force before
+events.replace_listener(CHANGED, lambda _event: forget())
 
 
 def _stored(session: Session) -> dict[str, Any]:
     global _cache, _cached_at
-    if time.monotonic() - _cached_at > CACHE_SECONDS:
-        _cache = {row.key: row.value for row in session.execute(select(Setting.key, Setting.value))}
-        _cached_at = time.monotonic()
-    return _cache
+    if time.monotonic() - _cached_at <= CACHE_SECONDS:
+        return _cache
+    before = _forgotten
+    found = {row.key: row.value for row in session.execute(select(Setting.key, Setting.value))}
+    if before == _forgotten:  # else it changed while the database answered
+        _cache, _cached_at = found, time.monotonic()
+    return found
 
 
 def get(session: Session, key: str) -> Any:
