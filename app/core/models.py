@@ -233,3 +233,61 @@ class Action(Base):
 
     def __str__(self) -> str:
         return f"{self.name} #{self.id}"
+
+
+class ApiToken(Base):
+    """A key to the API: it carries its admin's role, is shown once and stored as a hash. product.md, "Outside in"."""
+
+    __tablename__ = "api_token"
+
+    id: Mapped[BigId]
+    admin_id: Mapped[int] = mapped_column(ForeignKey("admin.id", ondelete="CASCADE"), index=True)
+    name: Mapped[Text120]
+    prefix: Mapped[str] = mapped_column(String(16))
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    admin: Mapped[Admin] = relationship()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class MailStatus(LabelledEnum):
+    """What became of a mail."""
+
+    WAITING = "waiting", "Waiting"
+    SENT = "sent", "Sent"
+    FAILED = "failed", "Failed"
+
+
+class Mail(Base):
+    """The outbox: a mail is a row in the transaction that gives rise to it, and sent by a job.
+
+    ``key`` is what the mail is about (``outage:17``): a second one of the same key and recipient is not written.
+    """
+
+    __tablename__ = "mail"
+    __table_args__ = (
+        UniqueConstraint("key", "recipient", name="uq_mail_key_recipient"),
+        Index("ix_mail_waiting", "next_attempt_at", postgresql_where=text("status = 'waiting'")),
+    )
+
+    id: Mapped[BigId]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    key: Mapped[Text120]
+    recipient: Mapped[Text255]
+    subject: Mapped[Text255]
+    body: Mapped[str] = mapped_column(Text)
+    html: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[MailStatus] = mapped_column(enum_type(MailStatus, "mail_status"), server_default="waiting")
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    sent_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    def __str__(self) -> str:
+        return self.subject

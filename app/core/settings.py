@@ -44,6 +44,8 @@ class Kind(StrEnum):
     TIMEZONE = "timezone"
     CURRENCY = "currency"
     VAT = "vat"
+    SECRET = "secret"  # noqa: S105
+    LINES = "lines"
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,50 @@ DEFINITIONS: tuple[Definition, ...] = (
                'Set station connection status to "Long term unavailable" after', Kind.INTEGER, 300,
                "Seconds without any sign of life until the station is shown as Out of order to drivers.",
                "seconds", 20, 604800),
+    Definition("reservation.enabled", "Reservations", "Enable reservations", Kind.BOOLEAN, False,
+               "Whether EVSEs can be reserved. Each EVSE may have its own time; 0 switches it off there."),
+    Definition("reservation.duration_minutes", "Reservations", "Duration", Kind.INTEGER, 15,
+               "How long an EVSE is kept for a user.", "minutes", 1, 1440),
+    Definition("reservation.remind_before_minutes", "Reservations", "Remaining time notification", Kind.INTEGER, 5,
+               "The user is told when this much of the reservation is left. Empty: not told.", "minutes", 1, 1440,
+               optional=True),
+    Definition("reservation.maximum_per_day", "Reservations", "Maximum per user and day", Kind.INTEGER, None,
+               "Empty: no limit.", minimum=1, maximum=1000, optional=True),
+    Definition("reservation.cooldown_minutes", "Reservations", "Cool-down time", Kind.INTEGER, 0,
+               "Time between two reservations of a user.", "minutes", 0, 1440),
+    Definition("recovery.wait_seconds", "Auto-recovery", "Wait between attempts", Kind.INTEGER, 60,
+               "How long a charge point has to show itself healthy after each attempt.", "seconds", 5, 3600),
+    Definition("recovery.hard_reset", "Auto-recovery", "Allow hard reset", Kind.BOOLEAN, True,
+               "The last attempt; never while a session runs on another EVSE of the charge point."),
+    Definition("recovery.cooldown_minutes", "Auto-recovery", "Not again within", Kind.INTEGER, 60,
+               "A fault that returns within this time after an attempt failed is not worked on again.",
+               "minutes", 0, 10080),
+    Definition("notification.outages", "Notification e-mail addresses", "Mail on connection loss", Kind.BOOLEAN,
+               True, "Whether a long-term loss of connection is mailed to the Auto-recovery & faults addresses."),
+    Definition("mail.host", "E-mail (SMTP)", "Server", Kind.TEXT, "", "Empty: no e-mail is sent; it waits.",
+               maximum=255),
+    Definition("mail.port", "E-mail (SMTP)", "Port", Kind.INTEGER, 587, "Usually 587, 465 or 25.", "", 1, 65535),
+    Definition("mail.security", "E-mail (SMTP)", "Security", Kind.CHOICE, "starttls", "Of the connection.",
+               choices=(("starttls", "STARTTLS"), ("tls", "TLS"), ("none", "None"))),
+    Definition("mail.username", "E-mail (SMTP)", "User name", Kind.TEXT, "", "Empty: without signing in.", maximum=255),
+    Definition("mail.password", "E-mail (SMTP)", "Password", Kind.SECRET, "", "Stored encrypted, never shown."),
+    Definition("mail.sender", "E-mail (SMTP)", "Sender address", Kind.TEXT, "", "From: of each mail.", maximum=255),
+    Definition("geocoding.provider", "Addresses", "Geocoder", Kind.CHOICE, "none",
+               "Finds coordinates of an address and the address of coordinates.",
+               choices=(("none", "None"), ("nominatim", "Nominatim"))),
+    Definition("geocoding.nominatim_url", "Addresses", "Nominatim server", Kind.TEXT, "nominatim.openstreetmap.org",
+               "Host name, or a URL of your own server.", maximum=255),
+    Definition("geocoding.what3words_key", "Addresses", "what3words API key", Kind.SECRET, "",
+               "Empty: only the form of what3words addresses is checked."),
+    Definition("security.sign_certificates", "Charge point security", "Sign certificate requests", Kind.BOOLEAN, True,
+               "Whether a request for a client certificate of a known charge point is signed at once."),
+    Definition("security.certificate_days", "Charge point security", "Client certificates are valid for", Kind.INTEGER,
+               365, "Days.", "days", 7, 3650),
+    Definition("file.firmware_max_mb", "Files", "Largest firmware file", Kind.INTEGER, 256, "", "MB", 1, 1024),
+    Definition("file.diagnostics_max_mb", "Files", "Largest diagnostics file", Kind.INTEGER, 64,
+               "A charge point's upload beyond this is refused.", "MB", 1, 1024),
+    Definition("api.commands_per_minute", "API", "Commands per token and minute", Kind.INTEGER, 120,
+               "More are answered with 429.", "", 1, 100000),
     Definition("connection.ping_interval_seconds", "Connection", "WebSocket ping interval", Kind.INTEGER, 30,
                "How often the server pings idle charge points; some drop connections idle for 110 seconds.",
                "seconds", 5, 60),
@@ -117,6 +163,13 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("charge_point.meter_value_sample_interval_seconds", "Charge point configuration defaults",
                "MeterValueSampleInterval", Kind.INTEGER, 60, "How often a charging session reports its meter.",
                "seconds", 5, 3600),
+    Definition("charge_point.configuration_defaults", "Charge point configuration defaults", "Further keys", Kind.LINES,
+               "", "One key=value a line; sent after boot, once per change. HeartbeatInterval and "
+               "MeterValueSampleInterval are sent from the settings above.", maximum=4000),
+    Definition("charge_point.configure_after_boot", "Charge point configuration defaults", "Configure after boot",
+               Kind.BOOLEAN, True, "Can be switched off for single models in ASSETS > Quirk Book."),
+    Definition("charge_point.configure_delay_seconds", "Charge point configuration defaults", "Wait after boot",
+               Kind.INTEGER, 10, "Some firmware hangs on configuration sent right after its boot.", "seconds", 0, 600),
     Definition("charge_point.command_timeout_seconds", "Charge point configuration defaults", "Command time-out",
                Kind.INTEGER, 30, "How long an action waits for the charge point's answer.", "seconds", 5, 300),
     Definition("retention.communication_log_days", "Retention", "Keep communication logs", Kind.INTEGER, 90,
@@ -160,7 +213,7 @@ def parse(definition: Definition, raw: Any) -> Any:
             return None
         if definition.kind is Kind.EMAILS:
             return []
-        if definition.kind is Kind.TEXT:
+        if definition.kind in (Kind.TEXT, Kind.SECRET, Kind.LINES):
             return ""
         if definition.kind is Kind.BOOLEAN:
             return False
@@ -251,6 +304,8 @@ _PARSERS: dict[Kind, Callable[[Definition, Any], Any]] = {
     Kind.TIMEZONE: _timezone,
     Kind.CURRENCY: _code,
     Kind.VAT: _text,
+    Kind.SECRET: _text,
+    Kind.LINES: _text,
 }
 
 

@@ -1,5 +1,13 @@
 """Sites and stations."""
 
+from app.assets.models.catalogue import (
+    ChargePointNotice,
+    ChargePointTemplate,
+    FirmwareFile,
+    LocationImage,
+    LocationPhoto,
+    StationModel,
+)
 from app.assets.models.charge_points import (
     AccessType,
     ChargePoint,
@@ -12,6 +20,7 @@ from app.assets.models.charge_points import (
     NetworkProtocol,
     NetworkType,
     PhaseRotation,
+    SecurityProfile,
     SystemStatus,
     Tag,
     evse_tag,
@@ -22,7 +31,9 @@ from app.assets.models.state import ChargePointState, ConnectionStatus, EvseStat
 __all__ = [
     "AccessType",
     "ChargePoint",
+    "ChargePointNotice",
     "ChargePointState",
+    "ChargePointTemplate",
     "ChargingZone",
     "ConnectionStatus",
     "Connector",
@@ -32,11 +43,16 @@ __all__ = [
     "EvseState",
     "EvseStatus",
     "EvseType",
+    "FirmwareFile",
     "Location",
+    "LocationImage",
+    "LocationPhoto",
     "NetworkProtocol",
     "NetworkType",
     "PhaseRotation",
     "ReportedStatus",
+    "SecurityProfile",
+    "StationModel",
     "SystemStatus",
     "Tag",
     "ZoneStatus",

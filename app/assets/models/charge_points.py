@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.assets.models.catalogue import ChargePointNotice
 from app.assets.models.sites import ChargingZone
 from app.assets.models.state import ChargePointState, EvseState
 from app.core.db import Base
@@ -75,6 +76,15 @@ class NetworkProtocol(LabelledEnum):
 
     OCPP16 = "ocpp1.6", "OCPP 1.6J"
     OCPP201 = "ocpp2.0.1", "OCPP 2.0.1"
+
+
+class SecurityProfile(LabelledEnum):
+    """What a charge point has to bring to be let in (OCPP 1.6 security whitepaper, chapter 2)."""
+
+    ANY = "0", "0: password if one is set"
+    BASIC = "1", "1: password"
+    TLS_BASIC = "2", "2: TLS and password"
+    TLS_CERTIFICATE = "3", "3: TLS and client certificate"
 
 
 class EvseType(LabelledEnum):
@@ -141,6 +151,7 @@ class ChargePoint(Base):
     network_type: Mapped[NetworkType | None] = mapped_column(enum_type(NetworkType, "network_type"))
     access_type: Mapped[AccessType] = mapped_column(enum_type(AccessType, "access_type"), server_default="public")
     show_to_public_with_notice: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    notice_id: Mapped[int | None] = mapped_column(ForeignKey("charge_point_notice.id"), index=True)
     status: Mapped[SystemStatus] = mapped_column(
         enum_type(SystemStatus, "system_status"), server_default="active", index=True
     )
@@ -150,6 +161,11 @@ class ChargePoint(Base):
     )
     identifier: Mapped[Text255]
     password_hash: Mapped[str | None] = mapped_column(String(200))
+    #: a new password on its way to the station: both are accepted until it has come with this one
+    next_password_hash: Mapped[str | None] = mapped_column(String(200))
+    security_profile: Mapped[SecurityProfile] = mapped_column(
+        enum_type(SecurityProfile, "security_profile"), server_default="0"
+    )
     plug_and_charge: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     local_auth_list: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     auto_recovery: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
@@ -164,6 +180,7 @@ class ChargePoint(Base):
 
     partner: Mapped[Partner] = relationship()
     zone: Mapped[ChargingZone] = relationship()
+    notice: Mapped[ChargePointNotice | None] = relationship()
     evses: Mapped[list[Evse]] = relationship(
         back_populates="charge_point",
         order_by="Evse.network_id",

@@ -8,6 +8,7 @@ from decimal import Decimal
 from sqlalchemy import Boolean, CheckConstraint, ForeignKey, Integer, Numeric, String, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.assets.models.catalogue import LocationImage, LocationPhoto
 from app.core.db import Base
 from app.core.i18n import localized
 from app.core.types import BigId, I18nText, LabelledEnum, Text255, enum_type
@@ -42,12 +43,17 @@ class Location(Base):
     postcode: Mapped[str] = mapped_column(String(20), server_default="")
     region: Mapped[str] = mapped_column(String(120), server_default="")
     country: Mapped[str] = mapped_column(String(2))
+    image_id: Mapped[int | None] = mapped_column(ForeignKey("location_image.id"), index=True)
     what3words: Mapped[str | None] = mapped_column(String(120))
     timezone: Mapped[str | None] = mapped_column(String(64))
     roaming: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
+    image: Mapped[LocationImage | None] = relationship()
+    photos: Mapped[list[LocationPhoto]] = relationship(
+        order_by="LocationPhoto.position", cascade="all, delete-orphan", passive_deletes=True
+    )
     zones: Mapped[list[ChargingZone]] = relationship(back_populates="location", order_by="ChargingZone.name")
 
     __mapper_args__ = {"version_id_col": version}

@@ -83,6 +83,9 @@ class ChargePointState(Base):
     booted_at: Mapped[datetime | None]
     boot_reason: Mapped[str | None] = mapped_column(Text)
     clock_offset_s: Mapped[int | None] = mapped_column(Integer)
+    #: for which boot, and with which defaults, the boot recipe was last done (app.charging.configuration)
+    tended_boot_at: Mapped[datetime | None]
+    defaults_digest: Mapped[str | None] = mapped_column(String(64))
 
 
 class EvseState(Base):

@@ -1,5 +1,7 @@
 """Authorizations, charging sessions, readings and the stations' logs."""
 
+from app.charging.models.charging_plans import CompositeSchedule, LocalList, LocalListStatus, local_list_user
+from app.charging.models.configuration import ConfigurationKey, ConfigurationStatus, Deviation
 from app.charging.models.logs import (
     CommunicationLog,
     Direction,
@@ -9,6 +11,15 @@ from app.charging.models.logs import (
     StrayMessage,
     UnknownStation,
 )
+from app.charging.models.recovery import Outage, Recovery, RecoveryAttempt, RecoveryStatus
+from app.charging.models.reservations import Reservation, ReservationStatus
+from app.charging.models.security import (
+    CertificateAuthority,
+    CertificateStatus,
+    CertificateUse,
+    SecurityEvent,
+    StationCertificate,
+)
 from app.charging.models.sessions import (
     LARGEST_ID,
     Authorization,
@@ -17,19 +28,51 @@ from app.charging.models.sessions import (
     ChargingSession,
     MeterReading,
 )
+from app.charging.models.transfers import (
+    DiagnosticsKind,
+    DiagnosticsRequest,
+    FileTicket,
+    FirmwareStatus,
+    FirmwareUpdate,
+    TransferStatus,
+)
 
 __all__ = [
     "LARGEST_ID",
     "Authorization",
     "AuthorizationResult",
     "AuthorizationSource",
+    "CertificateAuthority",
+    "CertificateStatus",
+    "CertificateUse",
     "ChargingSession",
     "CommunicationLog",
+    "CompositeSchedule",
+    "ConfigurationKey",
+    "ConfigurationStatus",
+    "Deviation",
+    "DiagnosticsKind",
+    "DiagnosticsRequest",
     "Direction",
+    "FileTicket",
+    "FirmwareStatus",
+    "FirmwareUpdate",
     "FrameKind",
     "HardwareStatusLog",
+    "LocalList",
+    "LocalListStatus",
     "MeterReading",
     "NetworkStatusLog",
+    "Outage",
+    "Recovery",
+    "RecoveryAttempt",
+    "RecoveryStatus",
+    "Reservation",
+    "ReservationStatus",
+    "SecurityEvent",
+    "StationCertificate",
     "StrayMessage",
+    "TransferStatus",
     "UnknownStation",
+    "local_list_user",
 ]

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKeyConstraint, Identity, Index, Integer, String, Text, text
+from sqlalchemy import BigInteger, Identity, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.assets.models import ConnectionStatus, ReportedStatus
+from app.charging.models.ownership import of_charge_point
 from app.core.db import Base
 from app.core.types import BigId, JsonDict, LabelledEnum, Text255, enum_type
 
 BY_MONTH = {"postgresql_partition_by": "RANGE (at)"}
-
-
-def _of_charge_point(table: str) -> ForeignKeyConstraint:
-    return ForeignKeyConstraint(
-        ["charge_point_id", "partner_id"],
-        ["charge_point.id", "charge_point.partner_id"],
-        name=f"fk_{table}_charge_point",
-        onupdate="CASCADE",
-        ondelete="CASCADE",
-    )
 
 
 class Direction(LabelledEnum):
@@ -44,7 +35,7 @@ class CommunicationLog(Base):
 
     __tablename__ = "communication_log"
     __table_args__ = (
-        _of_charge_point("communication_log"),
+        of_charge_point("communication_log"),
         Index("ix_communication_log_charge_point_id_at", "charge_point_id", "at"),
         BY_MONTH,
     )
@@ -65,7 +56,7 @@ class NetworkStatusLog(Base):
 
     __tablename__ = "network_status_log"
     __table_args__ = (
-        _of_charge_point("network_status_log"),
+        of_charge_point("network_status_log"),
         Index("ix_network_status_log_charge_point_id_at", "charge_point_id", "at"),
         BY_MONTH,
     )
@@ -83,7 +74,7 @@ class HardwareStatusLog(Base):
 
     __tablename__ = "hardware_status_log"
     __table_args__ = (
-        _of_charge_point("hardware_status_log"),
+        of_charge_point("hardware_status_log"),
         Index("ix_hardware_status_log_charge_point_id_at", "charge_point_id", "at"),
         BY_MONTH,
     )
@@ -123,7 +114,7 @@ class StrayMessage(Base):
 
     __tablename__ = "stray_message"
     __table_args__ = (
-        _of_charge_point("stray_message"),
+        of_charge_point("stray_message"),
         Index("ix_stray_message_charge_point_id_id", "charge_point_id", "id"),
     )
 
