@@ -13,16 +13,16 @@ import orjson
 import redis
 import structlog
 from gevent.pool import Pool
-from sqlalchemy.orm import Session
 
 from app.charging import commands, gateways
-from app.charging.commands import Command
+from app.charging.commands import Answer, Command
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.models import ActionStatus
 from ocpp_ws.codec import CallError, CallResult
 from ocpp_ws.connection import CallTimedOut, InvalidPayload, NotConnected, StationCallError
 from ocpp_ws.gateway import Gateway
+from ocpp_ws.served import Asked
 from ocpp_ws.v16 import outgoing
 
 log = structlog.get_logger("ocpp_ws.commands")
@@ -81,55 +81,55 @@ class CommandReader:
             command = self._gateway.transact(lambda s: commands.claim(s, action_id=action_id, now=utcnow()))
             if command is None:
                 return
-            status, response, error = self._ask(command)
-            self._record(action_id, status, response, error)
-            self._reply(action_id, status, response, error)
+            answer = self._ask(command)
+            self._record(action_id, answer)
+            self._reply(action_id, answer)
         except Exception:  # the row stays pending and expires with an outcome
             log.exception("commands.failed", action_id=action_id)
 
-    def _record(self, action_id: int, status: ActionStatus, response: dict[str, Any] | None, error: str | None) -> None:
-        def record(session: Session) -> None:
-            commands.record_outcome(
-                session, action_id=action_id, status=status, response=response, error=error, now=utcnow()
-            )
+    def _record(self, action_id: int, answer: Answer) -> None:
+        self._gateway.transact(
+            lambda session: commands.record_outcome(session, action_id=action_id, answer=answer, now=utcnow())
+        )
 
-        self._gateway.transact(record)
-
-    def _keep_late_answer(self, action_id: int, reply: CallResult | CallError) -> None:
+    def _keep_late_answer(self, asked: Asked, reply: CallResult | CallError) -> None:
         """An answer nobody waits for any more: it is kept with its action."""
         try:
             if isinstance(reply, CallError):
-                self._record(action_id, ActionStatus.REJECTED, None, f"{reply.code}: {reply.description}")
+                answer = Answer(ActionStatus.REJECTED, error=f"{reply.code}: {reply.description}")
             else:
-                self._record(action_id, outgoing.outcome(reply.payload), reply.payload, None)
+                answer = outgoing.read(asked.name, reply.payload)
+            self._record(asked.action_id, answer)
         except Exception:  # nobody waits for this greenlet either
-            log.exception("commands.late_answer_lost", action_id=action_id)
+            log.exception("commands.late_answer_lost", action_id=asked.action_id)
 
-    def _ask(self, command: Command) -> tuple[ActionStatus, dict[str, Any] | None, str | None]:
+    def _ask(self, command: Command) -> Answer:
         of = self._gateway.connections.get(command.charge_point_id)
         if of is None or of.connection is None:
-            return ActionStatus.NOT_CONNECTED, None, None
-        action, payload = outgoing.build(command.name, command.request)
+            return Answer(ActionStatus.NOT_CONNECTED)
         timeout_s = max(0.5, (command.deadline_at - utcnow()).total_seconds() - 0.5)
-        of.asking[gevent.getcurrent()] = command.action_id
+        of.asking[gevent.getcurrent()] = Asked(command.action_id, command.name)
         try:
+            action, payload = outgoing.build(command.name, command.request)
             response = of.connection.call(action, payload, timeout_s)
         except NotConnected:
-            return ActionStatus.NOT_CONNECTED, None, "the connection ended before the answer"
+            return Answer(ActionStatus.NOT_CONNECTED, error="the connection ended before the answer")
         except CallTimedOut:
-            return ActionStatus.TIMED_OUT, None, None
+            return Answer(ActionStatus.TIMED_OUT)
         except StationCallError as refusal:
-            return ActionStatus.REJECTED, None, str(refusal)
-        except InvalidPayload as fault:
-            return ActionStatus.FAILED, None, str(fault)
+            return Answer(ActionStatus.REJECTED, error=str(refusal))
+        except (InvalidPayload, outgoing.NotInThisVersion) as fault:
+            return Answer(ActionStatus.FAILED, error=str(fault))
         finally:
             del of.asking[gevent.getcurrent()]
-        return outgoing.outcome(response), response, None
+        return outgoing.read(command.name, response)
 
-    def _reply(self, action_id: int, status: ActionStatus, response: dict[str, Any] | None, error: str | None) -> None:
+    def _reply(self, action_id: int, answer: Answer) -> None:
         key = gateways.reply_list(action_id)
         pipeline = self._redis.pipeline(transaction=False)
-        pipeline.rpush(key, orjson.dumps({"status": status.value, "response": response, "error": error}))
+        pipeline.rpush(
+            key, orjson.dumps({"status": answer.status.value, "response": answer.response, "error": answer.error})
+        )
         pipeline.expire(key, REPLY_KEPT_S)
         pipeline.execute()
 

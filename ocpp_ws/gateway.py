@@ -40,7 +40,7 @@ from ocpp_ws.framing import INTERNAL_ERROR, NORMAL
 from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest
 from ocpp_ws.pinger import Pinger
 from ocpp_ws.registry import Registry
-from ocpp_ws.served import Served, served
+from ocpp_ws.served import Asked, Served, served
 from ocpp_ws.websocket import StationSocket
 
 log = structlog.get_logger("ocpp_ws.gateway")
@@ -95,7 +95,7 @@ class Gateway:
         self._greenlets: list[gevent.Greenlet] = []
         self._ends_to_record: list[Connected] = []
         #: told the action whose answer came after its time-out, and the answer
-        self.on_late_answer: Callable[[int, CallResult | CallError], None] | None = None
+        self.on_late_answer: Callable[[Asked, CallResult | CallError], None] | None = None
         self._hooks = StationHooks(
             version="1.6",
             handlers=v16.HANDLERS,
@@ -262,9 +262,9 @@ class Gateway:
     @staticmethod
     def _note_asked(of: Served, message_id: str) -> None:
         """Remember which action a call belongs to: its answer may come when nobody waits for it any more."""
-        action_id = of.asking.get(gevent.getcurrent())
-        if action_id is not None:
-            of.unanswered[message_id] = action_id
+        asked = of.asking.get(gevent.getcurrent())
+        if asked is not None:
+            of.unanswered[message_id] = asked
             if len(of.unanswered) > _UNANSWERED_KEPT:
                 del of.unanswered[next(iter(of.unanswered))]
 
@@ -272,9 +272,9 @@ class Gateway:
         self, connection: StationConnection, message_id: str, action: str | None, reply: CallResult | CallError
     ) -> None:
         log.info("station.late_reply", station=connection.station_id, message_id=message_id, action=action)
-        action_id = served(connection).unanswered.pop(message_id, None)
-        if action_id is not None and self.on_late_answer is not None:
-            gevent.spawn(self.on_late_answer, action_id, reply)
+        asked = served(connection).unanswered.pop(message_id, None)
+        if asked is not None and self.on_late_answer is not None:
+            gevent.spawn(self.on_late_answer, asked, reply)
 
     def _deviation(self, connection: StationConnection, action: str, deviations: list[codec.Deviation]) -> None:
         for deviation in deviations:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from sqlalchemy.orm import Session
 
+from app.charging.commands import CommandName
 from app.charging.meter import SessionMeter
 from app.charging.station import Station
 from app.core.group_commit import GroupCommit
@@ -18,6 +19,14 @@ if TYPE_CHECKING:
     from ocpp_ws.gateway import Gateway
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which command a call to the station belongs to."""
+
+    action_id: int
+    name: CommandName
 
 
 @dataclass(slots=True, eq=False)
@@ -32,8 +41,8 @@ class Served:
     meters: dict[int, SessionMeter] = field(default_factory=dict)
     seen_flushed_at: float = 0.0
     #: who is asking the station something: greenlet → action, and what it has not answered: message id → action
-    asking: dict[Hashable, int] = field(default_factory=dict)
-    unanswered: dict[str, int] = field(default_factory=dict)
+    asking: dict[Hashable, Asked] = field(default_factory=dict)
+    unanswered: dict[str, Asked] = field(default_factory=dict)
 
     @property
     def writer(self) -> GroupCommit:

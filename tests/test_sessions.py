@@ -226,7 +226,7 @@ def test_a_stop_request_waits_for_the_stations_word(people: Cast, connected: lis
     people.session.commit()
     assert action is not None
     assert (row.status, row.stopping_at) == (SessionStatus.STOPPING, NOW)
-    commands.record_outcome(people.session, action_id=action.id, status=ActionStatus.ACCEPTED, now=NOW)
+    commands.record_outcome(people.session, action_id=action.id, answer=commands.Answer(ActionStatus.ACCEPTED), now=NOW)
     people.session.commit()
     assert people.charge(number).status is SessionStatus.STOPPING, "accepted is not stopped"
     stop(people, charge_point, session_id=number)
@@ -241,7 +241,7 @@ def test_a_refused_stop_can_be_tried_again(people: Cast, connected: list[int], o
     row = people.charge(number)
     action = remote.stop_session(people.session, charging_session=row, reason="Fire drill", actor=None, now=NOW)
     assert action is not None
-    commands.record_outcome(people.session, action_id=action.id, status=outcome, now=NOW)
+    commands.record_outcome(people.session, action_id=action.id, answer=commands.Answer(outcome), now=NOW)
     people.session.commit()
     row = people.charge(number)
     assert (row.status, row.stopping_at) == (SessionStatus.ACTIVE, None)

@@ -7,7 +7,8 @@ A command is named in words common to all OCPP versions; the gateway translates.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -36,7 +37,7 @@ ACTION_CHANGED = "action.changed"
 
 
 class CommandName(StrEnum):
-    """What a station can be asked to do, and what the request carries."""
+    """What a station can be asked to do, and what the request carries. Times are ISO 8601 with offset, UTC."""
 
     RESET = "reset"  # kind: soft | hard
     CHANGE_AVAILABILITY = "change_availability"  # network_id, operative
@@ -45,6 +46,28 @@ class CommandName(StrEnum):
     CLEAR_CACHE = "clear_cache"
     START_SESSION = "start_session"  # network_id, id_tag, session_id
     STOP_SESSION = "stop_session"  # session_id
+    GET_CONFIGURATION = "get_configuration"  # keys: list, empty for all
+    CHANGE_CONFIGURATION = "change_configuration"  # key, value
+    UPDATE_FIRMWARE = "update_firmware"  # update_id, location, retrieve_at; optional: retries, retry_interval_s,
+    # install_at; signed: signing_certificate, signature
+    GET_DIAGNOSTICS = (
+        "get_diagnostics"  # diagnostics_id, location; optional: logs_from, logs_to, retries, retry_interval_s
+    )
+    GET_LOG = "get_log"  # as get_diagnostics, and log: diagnostics | security
+    GET_COMPOSITE_SCHEDULE = "get_composite_schedule"  # network_id, duration_s, unit: A | W
+    SET_CHARGING_PROFILE = "set_charging_profile"  # network_id, profile: {id, stack_level, purpose: station | default |
+    # session, kind: absolute | recurring | relative, unit, periods: [{start_s, limit, phases}], …}
+    CLEAR_CHARGING_PROFILE = "clear_charging_profile"  # all optional: profile_id, network_id, purpose, stack_level
+    SEND_LOCAL_LIST = "send_local_list"  # version, full, entries: [{id_tag, info | None}]
+    GET_LOCAL_LIST_VERSION = "get_local_list_version"
+    RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at
+    CANCEL_RESERVATION = "cancel_reservation"  # reservation_id
+    INSTALL_CERTIFICATE = "install_certificate"  # use, pem
+    DELETE_CERTIFICATE = "delete_certificate"  # hash_data
+    GET_CERTIFICATES = "get_certificates"  # use
+    SEND_CERTIFICATE = "send_certificate"  # certificate_id, chain
+    DATA_TRANSFER = "data_transfer"  # vendor, message, data
+    RAW = "raw"  # action, payload: as the station's protocol has them
 
 
 TITLES = {
@@ -55,7 +78,77 @@ TITLES = {
     CommandName.CLEAR_CACHE: "Clear cache",
     CommandName.START_SESSION: "Start session",
     CommandName.STOP_SESSION: "Stop session",
+    CommandName.GET_CONFIGURATION: "Read configuration",
+    CommandName.CHANGE_CONFIGURATION: "Change configuration",
+    CommandName.UPDATE_FIRMWARE: "Update firmware",
+    CommandName.GET_DIAGNOSTICS: "Get diagnostics",
+    CommandName.GET_LOG: "Get log",
+    CommandName.GET_COMPOSITE_SCHEDULE: "Get composite schedule",
+    CommandName.SET_CHARGING_PROFILE: "Set charging profile",
+    CommandName.CLEAR_CHARGING_PROFILE: "Clear charging profile",
+    CommandName.SEND_LOCAL_LIST: "Send local auth list",
+    CommandName.GET_LOCAL_LIST_VERSION: "Get local list version",
+    CommandName.RESERVE: "Reserve",
+    CommandName.CANCEL_RESERVATION: "Cancel reservation",
+    CommandName.INSTALL_CERTIFICATE: "Install certificate",
+    CommandName.DELETE_CERTIFICATE: "Delete certificate",
+    CommandName.GET_CERTIFICATES: "Get installed certificates",
+    CommandName.SEND_CERTIFICATE: "Send certificate",
+    CommandName.DATA_TRANSFER: "Data transfer",
+    CommandName.RAW: "OCPP command",
 }
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came of a command. ``response`` is the station's own words, ``facts`` what they mean in ours.
+
+    The gateway's protocol adapter writes the facts, per command (see ``ocpp_ws/v16/outgoing``):
+    GET_CONFIGURATION keys: [{key, value, readonly}], unknown: [key]; CHANGE_CONFIGURATION result: accepted |
+    reboot_required | rejected | not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE
+    starts_at, duration_s, unit, min_rate, periods: [{start_s, limit, phases}]; SEND_LOCAL_LIST result: accepted |
+    failed | not_supported | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted |
+    occupied | rejected | unavailable; GET_CERTIFICATES certificates: [hash_data]; DATA_TRANSFER data.
+    """
+
+    status: ActionStatus
+    response: dict[str, Any] | None = None
+    error: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The outcome of a command, as those who follow it up get it, in the transaction that records it."""
+
+    action_id: int
+    name: CommandName
+    charge_point_id: int
+    partner_id: int
+    request: dict[str, Any]
+    answer: Answer
+    now: datetime
+    #: the answer came after the time-out: the row keeps its status
+    late: bool = False
+
+
+FollowUp = Callable[[Session, Outcome], None]
+_FOLLOW_UPS: dict[CommandName, FollowUp] = {}
+
+
+def follow_up(*names: CommandName) -> Callable[[FollowUp], FollowUp]:
+    """Have a function called with each outcome of these commands; one function for each command.
+
+    Its module is named in ``app.charging.follow_ups``, so that every process knows it.
+    """
+
+    def register(function: FollowUp) -> FollowUp:
+        for name in names:
+            if _FOLLOW_UPS.setdefault(name, function) is not function:
+                raise ValueError(f"{name} is followed up by {_FOLLOW_UPS[name].__name__} already")
+        return function
+
+    return register
 
 
 class NotManaged(Exception):
@@ -84,14 +177,16 @@ def request_command(
     now: datetime,
     evse: Evse | None = None,
     info: str | None = None,
+    timeout_s: int | None = None,
 ) -> Action:
     """Write the command as a pending row; it is sent when the transaction commits. Flushes.
 
-    ``actor`` None: a rule of the system. Raises NotManaged and ReasonRequired.
+    ``actor`` None: a rule of the system. ``timeout_s`` None: as in Settings. Raises NotManaged and ReasonRequired.
     """
     if not charge_point.managed_by_operator:
         raise NotManaged(f"{charge_point.name} is not managed by the operator")
-    timeout_s = settings.get_int(session, "charge_point.command_timeout_seconds")
+    if timeout_s is None:
+        timeout_s = settings.get_int(session, "charge_point.command_timeout_seconds")
     action = open_action(
         session,
         name=TITLES[name],
@@ -152,31 +247,35 @@ def claim(session: Session, *, action_id: int, now: datetime) -> Command | None:
     return Command(action_id, row.charge_point_id, CommandName(row.command), row.request, row.deadline_at)
 
 
-def record_outcome(
-    session: Session,
-    *,
-    action_id: int,
-    status: ActionStatus,
-    now: datetime,
-    response: dict[str, Any] | None = None,
-    error: str | None = None,
-) -> bool:
-    """Record what came of a command, once, and what follows for its session. Flushes.
+def record_outcome(session: Session, *, action_id: int, answer: Answer, now: datetime) -> bool:
+    """Record what came of a command, once, and have it followed up. Flushes.
 
     An answer after the time-out is kept as a late answer, and changes no status. False then.
     """
     row = session.execute(
         update(Action)
         .where(Action.id == action_id, Action.status == ActionStatus.PENDING)
-        .values(status=status, response=response, error=error, finished_at=now)
+        .values(status=answer.status, response=answer.response, error=answer.error, finished_at=now)
         .returning(Action.command, Action.request, Action.partner_id, Action.charge_point_id)
     ).one_or_none()
+    late = row is None
+    if row is None and answer.status in _ANSWERS:
+        words = f"late answer at {now.isoformat(timespec='seconds')}: {answer.status.label}"
+        row = session.execute(
+            update(Action)
+            .where(Action.id == action_id, Action.status == ActionStatus.TIMED_OUT, Action.response.is_(None))
+            .values(response=answer.response, error=f"{words} ({answer.error})" if answer.error else words)
+            .returning(Action.command, Action.request, Action.partner_id, Action.charge_point_id)
+        ).one_or_none()
     if row is None:
-        if status in _ANSWERS:
-            _keep_late_answer(session, action_id, status, now, response, error)
         return False
-    if row.command and row.request and "session_id" in row.request:
-        _follow_up(session, CommandName(row.command), status, int(row.request["session_id"]), now)
+    if row.command and row.charge_point_id is not None:
+        name = CommandName(row.command)
+        outcome = Outcome(
+            action_id, name, row.charge_point_id, row.partner_id, row.request or {}, answer, now=now, late=late
+        )
+        if name in _FOLLOW_UPS:
+            _FOLLOW_UPS[name](session, outcome)
     events.announce(
         session,
         ACTION_CHANGED,
@@ -184,51 +283,24 @@ def record_outcome(
         action_id=action_id,
         charge_point_id=row.charge_point_id,
     )
-    return True
+    return not late
 
 
 #: outcomes that only the station itself can have given
 _ANSWERS = frozenset({ActionStatus.ACCEPTED, ActionStatus.REJECTED, ActionStatus.SCHEDULED, ActionStatus.ANSWERED})
-
-
-def _keep_late_answer(
-    session: Session,
-    action_id: int,
-    status: ActionStatus,
-    now: datetime,
-    response: dict[str, Any] | None,
-    error: str | None,
-) -> None:
-    words = f"late answer at {now.isoformat(timespec='seconds')}: {status.label}"
-    kept = session.execute(
-        update(Action)
-        .where(Action.id == action_id, Action.status == ActionStatus.TIMED_OUT, Action.response.is_(None))
-        .values(response=response, error=f"{words} ({error})" if error else words)
-        .returning(Action.partner_id, Action.charge_point_id)
-    ).one_or_none()
-    if kept is not None:
-        events.announce(
-            session,
-            ACTION_CHANGED,
-            partner_id=kept.partner_id,
-            action_id=action_id,
-            charge_point_id=kept.charge_point_id,
-        )
-
-
 _REFUSED = frozenset({ActionStatus.REJECTED, ActionStatus.NOT_CONNECTED, ActionStatus.TIMED_OUT, ActionStatus.FAILED})
 
 
-def _follow_up(session: Session, name: CommandName, status: ActionStatus, session_id: int, now: datetime) -> None:
+@follow_up(CommandName.START_SESSION, CommandName.STOP_SESSION)
+def _follow_session(session: Session, outcome: Outcome) -> None:
     """A refused start fails its pending session; a refused stop lets the stop be tried again."""
-    if status not in _REFUSED:
+    status = outcome.answer.status
+    if status not in _REFUSED or outcome.late:
         return
-    event = {
-        CommandName.START_SESSION: SessionEvent.START_REFUSED,
-        CommandName.STOP_SESSION: SessionEvent.STOP_REFUSED,
-    }.get(name)
-    charging_session = session.get(ChargingSession, session_id, with_for_update=True)
-    if event is None or charging_session is None:
+    start = outcome.name is CommandName.START_SESSION
+    event = SessionEvent.START_REFUSED if start else SessionEvent.STOP_REFUSED
+    charging_session = session.get(ChargingSession, int(outcome.request["session_id"]), with_for_update=True)
+    if charging_session is None:
         return
     try:
         after = lifecycle.next_status(charging_session.status, event)
@@ -257,7 +329,7 @@ def expire(session: Session, *, now: datetime) -> int:
     ).all()
     for action_id, sent_at in due:
         status = ActionStatus.TIMED_OUT if sent_at is not None else ActionStatus.NOT_CONNECTED
-        record_outcome(session, action_id=action_id, status=status, now=now)
+        record_outcome(session, action_id=action_id, answer=Answer(status), now=now)
     return len(due)
 
 

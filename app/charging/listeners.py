@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from app.charging import bill, commands
+from app.charging import bill, commands, follow_ups
 from app.core import events
 from app.core.clock import utcnow
 from app.core.db import db
@@ -20,6 +20,7 @@ from app.core.models import ActionStatus
 
 def init_app(app: Flask) -> None:
     """Listen in this process. Idempotent per application: the newest one is served."""
+    follow_ups.load()
     events.replace_listener(commands.REQUESTED, lambda event: _hand_over(app, event))
     events.replace_listener("balance.settled", lambda event: _settle(app, event))
 
@@ -29,7 +30,8 @@ def _hand_over(app: Flask, event: dict[str, Any]) -> None:
     if commands.hand_over(client, action_id=event["action_id"], charge_point_id=event["charge_point_id"]):
         return
     with app.app_context(), Session(db.engine) as session:
-        commands.record_outcome(session, action_id=event["action_id"], status=ActionStatus.NOT_CONNECTED, now=utcnow())
+        answer = commands.Answer(ActionStatus.NOT_CONNECTED)
+        commands.record_outcome(session, action_id=event["action_id"], answer=answer, now=utcnow())
         session.commit()
 
 

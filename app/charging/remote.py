@@ -39,6 +39,8 @@ TRIGGERS = {
     "boot": "Boot notification",
     "diagnostics_status": "Diagnostics status notification",
     "firmware_status": "Firmware status notification",
+    "log_status": "Log status notification",
+    "certificate": "Certificate signing request",
 }
 
 

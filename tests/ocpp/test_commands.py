@@ -193,7 +193,9 @@ def test_a_command_nobody_took_expires(house: House, operator: Admin, monkeypatc
     row = house.session.get_one(Action, sent.id)
     assert (row.status, row.error) == (ActionStatus.TIMED_OUT, None)
     # the gateway gives up a moment later: that is no answer of the station
-    assert not commands.record_outcome(house.session, action_id=sent.id, status=ActionStatus.TIMED_OUT, now=now)
+    assert not commands.record_outcome(
+        house.session, action_id=sent.id, answer=commands.Answer(ActionStatus.TIMED_OUT), now=now
+    )
     house.session.commit()
     assert house.again().get_one(Action, sent.id).error is None
 

@@ -62,7 +62,9 @@ def connect(app: Flask, station: ChargePoint) -> None:
 def answer_of_station(session: Session, action: Action, status: ActionStatus) -> None:
     """What the gateway does when the station has answered."""
     assert commands.claim(session, action_id=action.id, now=utcnow()) is not None
-    commands.record_outcome(session, action_id=action.id, status=status, now=utcnow(), response={"status": "Accepted"})
+    commands.record_outcome(
+        session, action_id=action.id, answer=commands.Answer(status, {"status": "Accepted"}), now=utcnow()
+    )
     session.commit()
 
 

@@ -166,7 +166,7 @@ def test_an_action_is_followed_to_its_outcome(page: Page, session: Session, clea
     expect(dialog).to_contain_text("Pending")
     action = session.query(Action).filter_by(command="reset").one()
     assert commands.claim(session, action_id=action.id, now=utcnow()) is not None
-    commands.record_outcome(session, action_id=action.id, status=ActionStatus.ACCEPTED, now=utcnow())
+    commands.record_outcome(session, action_id=action.id, answer=commands.Answer(ActionStatus.ACCEPTED), now=utcnow())
     session.commit()
     expect(dialog).to_contain_text("Accepted", timeout=LIVE_MS)
 

@@ -1,0 +1,13 @@
+"""Who follows up which command's outcome: each module named here registers its functions (``commands.follow_up``)."""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+MODULES: tuple[str, ...] = ()
+
+
+def load() -> None:
+    """Import them all. Called once by every process."""
+    for name in MODULES:
+        import_module(name)

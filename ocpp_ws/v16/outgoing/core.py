@@ -1,0 +1,70 @@
+"""Core and Remote Trigger (OCPP 1.6, 5.2 to 5.18), and the extended trigger of the security whitepaper (A05)."""
+
+from __future__ import annotations
+
+from app.charging.commands import Answer, CommandName
+from app.core.models import ActionStatus
+from ocpp_ws.v16.outgoing.reading import STATUSES, Outgoing, Payload, present
+
+_TRIGGERS = {
+    "status": "StatusNotification",
+    "meter_values": "MeterValues",
+    "heartbeat": "Heartbeat",
+    "boot": "BootNotification",
+    "diagnostics_status": "DiagnosticsStatusNotification",
+    "firmware_status": "FirmwareStatusNotification",
+}
+#: only the extended trigger has these
+_EXTENDED_TRIGGERS = {"log_status": "LogStatusNotification", "certificate": "SignChargePointCertificate"}
+
+
+def _trigger(request: Payload) -> Payload:
+    message = request["message"]
+    return present(
+        {
+            "requestedMessage": _EXTENDED_TRIGGERS.get(message) or _TRIGGERS[message],
+            "connectorId": request.get("network_id") or None,
+        }
+    )
+
+
+def _trigger_action(request: Payload) -> str:
+    return "ExtendedTriggerMessage" if request["message"] in _EXTENDED_TRIGGERS else "TriggerMessage"
+
+
+def _read_transfer(response: Payload) -> Answer:
+    accepted = response.get("status") == "Accepted"
+    status = ActionStatus.ANSWERED if accepted else ActionStatus.REJECTED
+    return Answer(status, response, facts={"data": response.get("data")})
+
+
+def read_raw(response: Payload) -> Answer:
+    """An answer of an action we may know nothing of: a status we know means what it says, any other is an answer."""
+    status = response.get("status")
+    if status is None:
+        return Answer(ActionStatus.ANSWERED, response)
+    known = STATUSES.get(str(status))
+    if known is None:
+        known = ActionStatus.REJECTED if status == "Rejected" else ActionStatus.ANSWERED
+    return Answer(known, response)
+
+
+MESSAGES: dict[CommandName, Outgoing] = {
+    CommandName.RESET: Outgoing("Reset", lambda r: {"type": "Hard" if r["kind"] == "hard" else "Soft"}),
+    CommandName.CHANGE_AVAILABILITY: Outgoing(
+        "ChangeAvailability",
+        lambda r: {"connectorId": r["network_id"], "type": "Operative" if r["operative"] else "Inoperative"},
+    ),
+    CommandName.UNLOCK: Outgoing("UnlockConnector", lambda r: {"connectorId": r["network_id"]}),
+    CommandName.TRIGGER_MESSAGE: Outgoing(_trigger_action, _trigger),
+    CommandName.CLEAR_CACHE: Outgoing("ClearCache", lambda r: {}),
+    CommandName.START_SESSION: Outgoing(
+        "RemoteStartTransaction", lambda r: {"connectorId": r["network_id"], "idTag": r["id_tag"]}
+    ),
+    CommandName.STOP_SESSION: Outgoing("RemoteStopTransaction", lambda r: {"transactionId": r["session_id"]}),
+    CommandName.DATA_TRANSFER: Outgoing(
+        "DataTransfer",
+        lambda r: present({"vendorId": r["vendor"], "messageId": r.get("message"), "data": r.get("data")}),
+        _read_transfer,
+    ),
+}

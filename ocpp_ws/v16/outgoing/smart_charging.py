@@ -1,0 +1,107 @@
+"""Smart Charging (OCPP 1.6, 5.5, 5.7, 5.16 and 7.7 to 7.14)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+from app.charging.commands import Answer, CommandName
+from app.core.models import ActionStatus
+from ocpp_ws.timestamps import parse_timestamp
+from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, present
+
+_PURPOSES = {"station": "ChargePointMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
+_KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}
+_RECURRENCES = {"daily": "Daily", "weekly": "Weekly"}
+
+
+def _limit(value: Any) -> Decimal:
+    """A limit has at most one decimal (7.13)."""
+    return Decimal(str(value)).quantize(Decimal("0.1"))
+
+
+def _profile(request: Payload) -> Payload:
+    profile = request["profile"]
+    schedule = present(
+        {
+            "duration": profile.get("duration_s"),
+            "startSchedule": profile.get("starts_at"),
+            "chargingRateUnit": profile["unit"],
+            "chargingSchedulePeriod": [
+                present(
+                    {"startPeriod": p["start_s"], "limit": float(_limit(p["limit"])), "numberPhases": p.get("phases")}
+                )
+                for p in profile["periods"]
+            ],
+            "minChargingRate": None if profile.get("min_rate") is None else float(_limit(profile["min_rate"])),
+        }
+    )
+    return {
+        "connectorId": request["network_id"],
+        "csChargingProfiles": present(
+            {
+                "chargingProfileId": profile["id"],
+                "transactionId": profile.get("session_id"),
+                "stackLevel": profile["stack_level"],
+                "chargingProfilePurpose": _PURPOSES[profile["purpose"]],
+                "chargingProfileKind": _KINDS[profile["kind"]],
+                "recurrencyKind": _RECURRENCES.get(profile.get("recurrence", "")),
+                "validFrom": profile.get("valid_from"),
+                "validTo": profile.get("valid_to"),
+                "chargingSchedule": schedule,
+            }
+        ),
+    }
+
+
+def _clear(request: Payload) -> Payload:
+    return present(
+        {
+            "id": request.get("profile_id"),
+            "connectorId": request.get("network_id"),
+            "chargingProfilePurpose": _PURPOSES.get(request.get("purpose", "")),
+            "stackLevel": request.get("stack_level"),
+        }
+    )
+
+
+def _read_schedule(response: Payload) -> Answer:
+    """The schedule in our words; an accepted answer without one is a station without limits."""
+    if response.get("status") != "Accepted":
+        return Answer(ActionStatus.REJECTED, response)
+    schedule = response.get("chargingSchedule") or {}
+    starts_at = response.get("scheduleStart") or schedule.get("startSchedule")
+    facts = {
+        "starts_at": _moment(starts_at),
+        "duration_s": schedule.get("duration"),
+        "unit": schedule.get("chargingRateUnit"),
+        "min_rate": schedule.get("minChargingRate"),
+        "periods": [
+            {"start_s": p.get("startPeriod"), "limit": p.get("limit"), "phases": p.get("numberPhases")}
+            for p in schedule.get("chargingSchedulePeriod") or []
+            if isinstance(p.get("startPeriod"), int) and p.get("limit") is not None
+        ],
+    }
+    return Answer(ActionStatus.ACCEPTED, response, facts=facts)
+
+
+def _moment(text: Any) -> str | None:
+    try:
+        moment: datetime = parse_timestamp(str(text))
+    except ValueError:
+        return None
+    return moment.astimezone(UTC).isoformat()
+
+
+MESSAGES: dict[CommandName, Outgoing] = {
+    CommandName.GET_COMPOSITE_SCHEDULE: Outgoing(
+        "GetCompositeSchedule",
+        lambda r: present(
+            {"connectorId": r["network_id"], "duration": r["duration_s"], "chargingRateUnit": r.get("unit")}
+        ),
+        _read_schedule,
+    ),
+    CommandName.SET_CHARGING_PROFILE: Outgoing("SetChargingProfile", _profile),
+    CommandName.CLEAR_CHARGING_PROFILE: Outgoing("ClearChargingProfile", _clear),
+}

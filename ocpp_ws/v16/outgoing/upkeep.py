@@ -1,0 +1,110 @@
+"""Configuration, firmware, diagnostics and logs (OCPP 1.6, 5.3, 5.8, 5.9, 5.19; security whitepaper, 4.1, 4.2)."""
+
+from __future__ import annotations
+
+from app.charging.commands import Answer, CommandName
+from app.core.models import ActionStatus
+from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, present, with_result
+
+
+def _read_configuration(response: Payload) -> Answer:
+    keys = [
+        {"key": entry.get("key"), "value": entry.get("value"), "readonly": bool(entry.get("readonly"))}
+        for entry in response.get("configurationKey") or []
+        if entry.get("key")
+    ]
+    unknown = [str(key) for key in response.get("unknownKey") or []]
+    return Answer(ActionStatus.ANSWERED, response, facts={"keys": keys, "unknown": unknown})
+
+
+def _update(request: Payload) -> Payload:
+    common = {"location": request["location"]}
+    retries = {"retries": request.get("retries"), "retryInterval": request.get("retry_interval_s")}
+    if not _is_signed(request):
+        return present({**common, "retrieveDate": request["retrieve_at"], **retries})
+    firmware = {
+        **common,
+        "retrieveDateTime": request["retrieve_at"],
+        "installDateTime": request.get("install_at"),
+        "signingCertificate": request["signing_certificate"],
+        "signature": request["signature"],
+    }
+    return present({"requestId": request["update_id"], "firmware": present(firmware), **retries})
+
+
+def _is_signed(request: Payload) -> bool:
+    return bool(request.get("signature"))
+
+
+def _update_action(request: Payload) -> str:
+    return "SignedUpdateFirmware" if _is_signed(request) else "UpdateFirmware"
+
+
+def _read_update(response: Payload) -> Answer:
+    """The plain update is confirmed with an empty answer; the signed one has a status."""
+    status = response.get("status")
+    accepted = status in (None, "Accepted", "AcceptedCanceled")
+    return Answer(ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED, response, facts={"result": status})
+
+
+def _diagnostics(request: Payload) -> Payload:
+    return present(
+        {
+            "location": request["location"],
+            "startTime": request.get("logs_from"),
+            "stopTime": request.get("logs_to"),
+            "retries": request.get("retries"),
+            "retryInterval": request.get("retry_interval_s"),
+        }
+    )
+
+
+def _read_diagnostics(response: Payload) -> Answer:
+    name = response.get("fileName")
+    return Answer(ActionStatus.ACCEPTED if name else ActionStatus.REJECTED, response, facts={"file_name": name})
+
+
+def _log(request: Payload) -> Payload:
+    return present(
+        {
+            "logType": "SecurityLog" if request.get("log") == "security" else "DiagnosticsLog",
+            "requestId": request["diagnostics_id"],
+            "retries": request.get("retries"),
+            "retryInterval": request.get("retry_interval_s"),
+            "log": present(
+                {
+                    "remoteLocation": request["location"],
+                    "oldestTimestamp": request.get("logs_from"),
+                    "latestTimestamp": request.get("logs_to"),
+                }
+            ),
+        }
+    )
+
+
+def _read_log(response: Payload) -> Answer:
+    accepted = response.get("status") in ("Accepted", "AcceptedCanceled")
+    status = ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED
+    return Answer(status, response, facts={"file_name": response.get("filename")})
+
+
+MESSAGES: dict[CommandName, Outgoing] = {
+    CommandName.GET_CONFIGURATION: Outgoing(
+        "GetConfiguration", lambda r: {"key": list(r["keys"])} if r.get("keys") else {}, _read_configuration
+    ),
+    CommandName.CHANGE_CONFIGURATION: Outgoing(
+        "ChangeConfiguration",
+        lambda r: {"key": r["key"], "value": r["value"]},
+        with_result(
+            {
+                "Accepted": "accepted",
+                "RebootRequired": "reboot_required",
+                "NotSupported": "not_supported",
+                "Rejected": "rejected",
+            }
+        ),
+    ),
+    CommandName.UPDATE_FIRMWARE: Outgoing(_update_action, _update, _read_update),
+    CommandName.GET_DIAGNOSTICS: Outgoing("GetDiagnostics", _diagnostics, _read_diagnostics),
+    CommandName.GET_LOG: Outgoing("GetLog", _log, _read_log),
+}
