@@ -262,6 +262,7 @@ class MailStatus(LabelledEnum):
     WAITING = "waiting", "Waiting"
     SENT = "sent", "Sent"
     FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
 
 
 class Mail(Base):
@@ -283,6 +284,8 @@ class Mail(Base):
     subject: Mapped[Text255]
     body: Mapped[str] = mapped_column(Text)
     html: Mapped[str | None] = mapped_column(Text)
+    #: the key of the earlier mail that this one is an answer to: both stand in one thread
+    answers: Mapped[str | None] = mapped_column(String(120))
     status: Mapped[MailStatus] = mapped_column(enum_type(MailStatus, "mail_status"), server_default="waiting")
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -52,10 +52,18 @@ def upgrade() -> None:
         sa.Column("subject", sa.String(length=255), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("html", sa.Text(), nullable=True),
+        sa.Column("answers", sa.String(length=120), nullable=True),
         sa.Column(
             "status",
             sa.Enum(
-                "waiting", "sent", "failed", name="mail_status", native_enum=False, create_constraint=True, length=40
+                "waiting",
+                "sent",
+                "failed",
+                "cancelled",
+                name="mail_status",
+                native_enum=False,
+                create_constraint=True,
+                length=40,
             ),
             server_default="waiting",
             nullable=False,
