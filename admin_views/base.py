@@ -258,6 +258,14 @@ class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, Details
         """Whether the admin may download the list."""
         return self._allow_export and self.may(f"{self.resource}.export")
 
+    def can_edit_row(self, obj: Any) -> bool:
+        """Whether this very record may be changed; a page may close some by a rule of its own."""
+        return self.can_edit
+
+    def can_delete_row(self, obj: Any) -> bool:
+        """Whether this very record may be deleted."""
+        return self.can_delete
+
     def scope(self, query: Any) -> Any:
         """Narrow a query of this model to what the admin may see. Lists, details, look-ups, exports use it."""
         return query

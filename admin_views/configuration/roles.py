@@ -168,6 +168,10 @@ class RoleView(BaseView):
         """With the table."""
         return {**super().details_context(obj), "table": draw_table(obj.permissions)}
 
+    def can_edit_row(self, obj: Any) -> bool:
+        """Built-in roles stay as they are."""
+        return self.can_edit and not obj.built_in
+
     @expose("/edit/", methods=("GET", "POST"))
     def edit_view(self) -> Any:
         """The form; for a built-in role, the reason why there is none."""

@@ -82,7 +82,9 @@ class DetailsMixin:
 
     @expose("/details/")
     def details_view(self) -> Any:
-        """The record's page."""
+        """The record's page; 404 where the list is all there is."""
+        if not self.can_view_details:
+            abort(404)
         obj = self.get_one(request.args.get("id"), options=self.details_options())
         return self.render(self.details_template, model=obj, **self.details_context(obj))
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import Any
 
-from flask import flash, redirect, request
+from flask import abort, flash, redirect, request
 from flask_admin import expose
 from flask_admin.helpers import get_form_data, get_redirect_target
 from flask_login import current_user
@@ -159,6 +159,8 @@ class EditMixin:
         """The form of a record. 409 with the admin's input kept if somebody else saved meanwhile."""
         self.require("edit")
         obj = self.get_one(request.args.get("id"), lock=request.method == "POST")
+        if not self.can_edit_row(obj):
+            abort(403)
         stored = {name: getattr(obj, name) for name in self._plain_fields(obj)}
         form = self.edit_form(obj)
         if request.method == "GET":
@@ -222,6 +224,8 @@ class EditMixin:
         """GET: the question. POST: delete the record, or say what still uses it."""
         self.require("delete")
         obj = self.get_one(request.values.get("id"))
+        if not self.can_delete_row(obj):
+            abort(403)
         if request.method == "GET":
             return self.render("model/_delete.html", obj=obj)
         label = str(obj)

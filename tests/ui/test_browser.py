@@ -282,6 +282,10 @@ def test_the_theme_stays_and_the_keyboard_finds_the_search(browser: Browser, sit
     assert page.evaluate("document.activeElement.textContent") == "lidl"
     page.keyboard.press("Escape")
     expect(page.locator("#search-results a")).to_have_count(0)
+    page.keyboard.press("/")
+    page.keyboard.type("athens")
+    page.keyboard.press("Enter")  # before the answer is there
+    page.wait_for_url("**/assets/charge-points/")
     page.context.close()
 
 

@@ -606,3 +606,27 @@ def test_the_sample_moments_are_aware(screens: Flask) -> None:
         assert reading is not None
         assert isinstance(reading.at, datetime)
         assert reading.at.tzinfo is not None
+
+
+# --- rows that a rule of their own closes ------------------------------------------------------------------------
+
+
+def test_a_row_may_be_closed_to_editing_and_deleting(olga: CheckedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither offered nor done, while its neighbours stay open."""
+    monkeypatch.setattr(StationView, "can_edit_row", lambda self, obj: self.can_edit and obj.id != OURS)
+    monkeypatch.setattr(StationView, "can_delete_row", lambda self, obj: self.can_delete and obj.id != OURS)
+    page = text_of(olga.get("/assets/charge-points/?page_size=100&sort=name"))
+    offered = set(re.findall(r"/assets/charge-points/(edit|delete)/\?id=(\d+)", page))
+    assert ("edit", "1") in offered and ("delete", "1") in offered
+    assert not {("edit", "2"), ("delete", "2")} & offered
+    own = text_of(olga.get(f"/assets/charge-points/details/?id={OURS}"))
+    assert "/edit/" not in own and "/delete/" not in own
+    assert olga.get(f"/assets/charge-points/edit/?id={OURS}").status_code == 403
+    assert olga.send(f"/assets/charge-points/edit/?id={OURS}", {"name": "x", "_version": "1"}).status_code == 403
+    assert olga.send("/assets/charge-points/delete/", {"id": OURS}).status_code == 403
+    assert olga.get("/assets/charge-points/edit/?id=1").status_code == 200
+
+
+def test_a_page_without_details_has_none(olga: CheckedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StationView, "can_view_details", False)
+    assert olga.get(f"/assets/charge-points/details/?id={OURS}").status_code == 404
