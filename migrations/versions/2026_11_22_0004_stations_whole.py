@@ -440,6 +440,13 @@ def upgrade() -> None:
     op.create_index(
         "ix_diagnostics_request_charge_point_id_id", "diagnostics_request", ["charge_point_id", "id"], unique=False
     )
+    op.create_index(
+        "ix_diagnostics_request_awaited",
+        "diagnostics_request",
+        ["charge_point_id"],
+        unique=False,
+        postgresql_where=sa.text("status NOT IN ('nothing', 'failed') AND file_id IS NULL"),
+    )
     op.create_table(
         "firmware_update",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -501,6 +508,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_firmware_update")),
     )
     op.create_index("ix_firmware_update_charge_point_id_id", "firmware_update", ["charge_point_id", "id"], unique=False)
+    op.create_index(
+        "ix_firmware_update_unsettled",
+        "firmware_update",
+        ["charge_point_id"],
+        unique=False,
+        postgresql_where=sa.text("status NOT IN ('failed', 'refused') AND version_after IS NULL"),
+    )
     op.create_table(
         "recovery",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -618,6 +632,7 @@ def upgrade() -> None:
         sa.Column("partner_id", sa.BigInteger(), nullable=False),
         sa.Column("charge_point_id", sa.BigInteger(), nullable=False),
         sa.Column("file_id", sa.BigInteger(), nullable=True),
+        sa.Column("firmware_update_id", sa.BigInteger(), nullable=True),
         sa.Column("diagnostics_id", sa.BigInteger(), nullable=True),
         sa.Column("max_bytes", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -640,10 +655,18 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["file_id"], ["stored_file.id"], name=op.f("fk_file_ticket_file_id_stored_file"), ondelete="CASCADE"
         ),
+        sa.ForeignKeyConstraint(
+            ["firmware_update_id"],
+            ["firmware_update.id"],
+            name=op.f("fk_file_ticket_firmware_update_id_firmware_update"),
+            ondelete="CASCADE",
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_file_ticket")),
         sa.UniqueConstraint("token_hash", name=op.f("uq_file_ticket_token_hash")),
     )
     op.create_index(op.f("ix_file_ticket_charge_point_id"), "file_ticket", ["charge_point_id"], unique=False)
+    op.create_index(op.f("ix_file_ticket_diagnostics_id"), "file_ticket", ["diagnostics_id"], unique=False)
+    op.create_index(op.f("ix_file_ticket_firmware_update_id"), "file_ticket", ["firmware_update_id"], unique=False)
     op.create_table(
         "recovery_attempt",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -786,6 +809,8 @@ def downgrade() -> None:
     op.drop_table("reservation")
     op.drop_index(op.f("ix_recovery_attempt_recovery_id"), table_name="recovery_attempt")
     op.drop_table("recovery_attempt")
+    op.drop_index(op.f("ix_file_ticket_firmware_update_id"), table_name="file_ticket")
+    op.drop_index(op.f("ix_file_ticket_diagnostics_id"), table_name="file_ticket")
     op.drop_index(op.f("ix_file_ticket_charge_point_id"), table_name="file_ticket")
     op.drop_table("file_ticket")
     op.drop_index("ix_station_certificate_fingerprint", table_name="station_certificate")
@@ -794,8 +819,18 @@ def downgrade() -> None:
     op.drop_index("uq_recovery_running", table_name="recovery", postgresql_where=sa.text("status = 'running'"))
     op.drop_index("ix_recovery_charge_point_id_id", table_name="recovery")
     op.drop_table("recovery")
+    op.drop_index(
+        "ix_firmware_update_unsettled",
+        table_name="firmware_update",
+        postgresql_where=sa.text("status NOT IN ('failed', 'refused') AND version_after IS NULL"),
+    )
     op.drop_index("ix_firmware_update_charge_point_id_id", table_name="firmware_update")
     op.drop_table("firmware_update")
+    op.drop_index(
+        "ix_diagnostics_request_awaited",
+        table_name="diagnostics_request",
+        postgresql_where=sa.text("status NOT IN ('nothing', 'failed') AND file_id IS NULL"),
+    )
     op.drop_index("ix_diagnostics_request_charge_point_id_id", table_name="diagnostics_request")
     op.drop_table("diagnostics_request")
     op.drop_table("configuration_key")

@@ -37,7 +37,12 @@ class FileTicket(Base):
     partner_id: Mapped[int] = mapped_column(BigInteger)
     charge_point_id: Mapped[int] = mapped_column(BigInteger, index=True)
     file_id: Mapped[int | None] = mapped_column(ForeignKey("stored_file.id", ondelete="CASCADE"))
-    diagnostics_id: Mapped[int | None] = mapped_column(ForeignKey("diagnostics_request.id", ondelete="CASCADE"))
+    firmware_update_id: Mapped[int | None] = mapped_column(
+        ForeignKey("firmware_update.id", ondelete="CASCADE"), index=True
+    )
+    diagnostics_id: Mapped[int | None] = mapped_column(
+        ForeignKey("diagnostics_request.id", ondelete="CASCADE"), index=True
+    )
     max_bytes: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
@@ -70,6 +75,11 @@ class DiagnosticsRequest(Base):
     __table_args__ = (
         of_charge_point("diagnostics_request"),
         Index("ix_diagnostics_request_charge_point_id_id", "charge_point_id", "id"),
+        Index(
+            "ix_diagnostics_request_awaited",
+            "charge_point_id",
+            postgresql_where=text("status NOT IN ('nothing', 'failed') AND file_id IS NULL"),
+        ),
     )
 
     id: Mapped[BigId]
@@ -119,6 +129,11 @@ class FirmwareUpdate(Base):
     __table_args__ = (
         of_charge_point("firmware_update"),
         Index("ix_firmware_update_charge_point_id_id", "charge_point_id", "id"),
+        Index(
+            "ix_firmware_update_unsettled",
+            "charge_point_id",
+            postgresql_where=text("status NOT IN ('failed', 'refused') AND version_after IS NULL"),
+        ),
     )
 
     id: Mapped[BigId]
