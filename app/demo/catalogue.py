@@ -70,7 +70,8 @@ MODELS: Mapping[str, Model] = {
 class Place:
     """A location. ``use`` says how people charge there (see ``traffic``); the first letters name its stations.
 
-    ``stations`` are models; a word behind a colon makes one special: disabled, out_of_order.
+    ``stations`` are models; a word behind a colon makes one special: disabled, out_of_order. It has a past since it
+    opened.
     """
 
     code: str
@@ -86,6 +87,7 @@ class Place:
     stations: tuple[str, ...]
     partner: str | None = None
     password: bool = False
+    opened_days_ago: int = 420
 
 
 _STREET = {"AC": "Street AC by power", "DC": "DC fast"}
@@ -151,7 +153,7 @@ PLACES: tuple[Place, ...] = (
     ),
     Place(
         "EDI-WAV", "GB", {"en": "Edinburgh Waverley"}, "55.952000", "-3.190000", {"en": "New Street"}, "Edinburgh",
-        "EH8 8DW", "retail", _PUBLIC, ("emh3", "solo"),
+        "EH8 8DW", "retail", _PUBLIC, ("emh3", "solo"), opened_days_ago=26,
     ),
     Place(
         "ATH-SYN", "GR", {"en": "Syntagma Square", "el": "Πλατεία Συντάγματος", "bg": "Площад Синтагма"},
@@ -171,7 +173,7 @@ PLACES: tuple[Place, ...] = (
     Place(
         "HER-AIR", "GR", {"en": "Heraklion airport", "el": "Αεροδρόμιο Ηρακλείου"}, "35.339700", "25.180300",
         {"en": "Nikos Kazantzakis Airport", "el": "Αεροδρόμιο Νίκος Καζαντζάκης"}, "Heraklion", "716 01", "retail",
-        _PUBLIC, ("eve", "veefil"), password=True,
+        _PUBLIC, ("eve", "veefil"), password=True, opened_days_ago=12,
     ),
 )  # fmt: skip
 

@@ -89,8 +89,8 @@ def make_sites(
     session.flush()
     sites = []
     code = 1100
-    opened_at = now - timedelta(days=420)
     for place in PLACES:
+        opened_at = now - timedelta(days=place.opened_days_ago)
         location = Location(
             name=dict(place.name),
             latitude=Decimal(place.latitude),
@@ -125,17 +125,18 @@ def _station(
     model, special = specials(planned)
     identifier = station_identifier(place, number)
     password = station_password(identifier, secret_key).encode()
+    opened_at = now - timedelta(days=place.opened_days_ago)
     built: date = (now - timedelta(days=rng.randint(430, 900))).date()
     return ChargePoint(
         identifier=identifier,
         name=f"{place.name['en']} {number}",
         partner_id=partner_id,
         manufacture_date=built,
-        integration_date=(now - timedelta(days=rng.randint(100, 410))).date(),
+        integration_date=opened_at.date(),
         network_type=rng.choice(_NETWORKS),
         status=_STATUSES.get(special, SystemStatus.ACTIVE),
         password_hash=hash_station_password(password, secret_key) if place.password else None,
-        created_at=now - timedelta(days=400),
+        created_at=opened_at,
         evses=[
             Evse(
                 network_id=network_id,

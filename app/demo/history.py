@@ -147,7 +147,7 @@ def make_visits(rng: Random, outlets: Sequence[Outlet], drivers: Sequence[Driver
     visits = []
     for at, number in coming:
         outlet = outlets[number]
-        if at < free_at.get(number, at):
+        if at < free_at.get(number, outlet.station.created_at):
             continue
         driver = choosers[outlet.country].choose(at)
         if driver is None:

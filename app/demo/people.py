@@ -84,7 +84,7 @@ def make_people(session: Session, rng: Random, *, user_groups: Mapping[str, User
             groups = _groups(number)
             user = _user(rng, country, number, now)
             user.groups = [user_groups[name] for name in groups]
-            tag = _tag(rng, number, now)
+            tag = _tag(rng, number, user, now)
             user.rfid_tags = [tag]
             session.add(user)
             if number % 29 == 0:
@@ -92,12 +92,12 @@ def make_people(session: Session, rng: Random, *, user_groups: Mapping[str, User
                 refused.append((tag, "user_disabled"))
                 continue
             if number % 13 == 0:
-                lost = _tag(rng, 500 + number, now)
+                lost = _tag(rng, 500 + number, user, now)
                 lost.status = RfidTagStatus.DISABLED
                 user.rfid_tags.append(lost)
                 refused.append((lost, "tag_disabled"))
             if number % 31 == 0:
-                old = _tag(rng, 700 + number, now)
+                old = _tag(rng, 700 + number, user, now)
                 old.expires_on = (now - timedelta(days=120)).date()
                 user.rfid_tags.append(old)
                 refused.append((old, "tag_expired"))
@@ -112,7 +112,7 @@ def make_people(session: Session, rng: Random, *, user_groups: Mapping[str, User
                     battery_wh=battery_wh,
                     ac_w=ac_w,
                     dc_w=dc_w,
-                    free_at=now - timedelta(days=400),
+                    free_at=user.created_at,
                 )
             )
     session.flush()
@@ -130,6 +130,8 @@ def _groups(number: int) -> tuple[str, ...]:
 
 
 def _user(rng: Random, country: str, number: int, now: datetime) -> User:
+    """Most have been with us for long; every seventh signed up within the last two months."""
+    days = rng.randint(1, 60) if number % 7 == 0 else rng.randint(95, 400)
     first, last = rng.choice(_FIRST[country]), rng.choice(_LAST[country])
     return User(
         email=f"{first}.{last}.{number}@example.{rng.choice(('com', 'net', 'org'))}".lower(),
@@ -137,14 +139,14 @@ def _user(rng: Random, country: str, number: int, now: datetime) -> User:
         last_name=last,
         phone=_PHONES[country].format(number),
         locale=_LOCALES[country],
-        created_at=now - timedelta(days=rng.randint(95, 400), seconds=rng.randint(0, 86_000)),
+        created_at=now - timedelta(days=days, seconds=rng.randint(0, 86_000)),
     )
 
 
-def _tag(rng: Random, number: int, now: datetime) -> RfidTag:
+def _tag(rng: Random, number: int, user: User, now: datetime) -> RfidTag:
     """A card with a seven-byte UID as MIFARE chips have it: 14 hexadecimal digits, the first byte the maker's."""
     return RfidTag(
         tag_id=f"04{rng.getrandbits(48):012X}",
         card_no=f"SYNC-{number:04d}",
-        created_at=now - timedelta(days=rng.randint(90, 95)),
+        created_at=max(user.created_at, now - timedelta(days=rng.randint(90, 95))),
     )
