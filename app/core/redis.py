@@ -6,6 +6,8 @@ from typing import cast
 
 import redis
 from flask import current_app
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 
 def connect(url: str, *, socket_timeout_s: float | None = 5.0, max_connections: int = 64) -> redis.Redis:
@@ -17,6 +19,7 @@ def connect(url: str, *, socket_timeout_s: float | None = 5.0, max_connections: 
         socket_timeout=socket_timeout_s,
         socket_connect_timeout=5,
         health_check_interval=30,
+        retry=Retry(NoBackoff(), 1),  # a dead server costs a commit no seconds of waiting
     )
     return redis.Redis(connection_pool=pool)
 
