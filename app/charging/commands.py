@@ -24,7 +24,7 @@ from app.charging.endings import announce
 from app.charging.lifecycle import SessionEvent, SessionStatus
 from app.charging.models import ChargingSession
 from app.core import events, settings
-from app.core.actions import open_action
+from app.core.actions import open_action, tell_changed
 from app.core.models import Action, ActionStatus, Admin
 
 log = structlog.get_logger(__name__)
@@ -33,7 +33,6 @@ log = structlog.get_logger(__name__)
 CLAIM_GRACE_S = 0.1
 
 REQUESTED = "command.requested"
-ACTION_CHANGED = "action.changed"
 
 
 class CommandName(StrEnum):
@@ -276,13 +275,7 @@ def record_outcome(session: Session, *, action_id: int, answer: Answer, now: dat
         )
         if name in _FOLLOW_UPS:
             _FOLLOW_UPS[name](session, outcome)
-    events.announce(
-        session,
-        ACTION_CHANGED,
-        partner_id=row.partner_id,
-        action_id=action_id,
-        charge_point_id=row.charge_point_id,
-    )
+    tell_changed(session, action_id=action_id, partner_id=row.partner_id, charge_point_id=row.charge_point_id)
     return not late
 
 

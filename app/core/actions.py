@@ -10,9 +10,12 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
+from app.core import events
 from app.core.models import HOUSE_PARTNER_ID, Action, ActionStatus, Admin
 
 RULE = "System"
+#: announced when an action is opened and when its outcome is recorded
+CHANGED = "action.changed"
 
 
 class ReasonRequired(ValueError):
@@ -63,4 +66,10 @@ def open_action(
     )
     session.add(action)
     session.flush()
+    tell_changed(session, action_id=action.id, partner_id=partner_id, charge_point_id=charge_point_id)
     return action
+
+
+def tell_changed(session: Session, *, action_id: int, partner_id: int, charge_point_id: int | None) -> None:
+    """Tell screens, after the commit, that an action is new or has its outcome."""
+    events.announce(session, CHANGED, partner_id=partner_id, action_id=action_id, charge_point_id=charge_point_id)
