@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from importlib import import_module
 
-MODULES: tuple[str, ...] = ()
+MODULES: tuple[str, ...] = (
+    "app.charging.diagnostics",
+    "app.charging.firmware",
+)
 
 
 def load() -> None:

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Integer, LargeBinary, String, func, select, text
+from sqlalchemy import BigInteger, Engine, ForeignKey, Integer, LargeBinary, String, delete, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.core.db import Base
@@ -122,3 +122,28 @@ def read_file(session: Session, *, file_id: int, start: int = 0, end: int | None
 def file_bytes(session: Session, *, file_id: int) -> bytes:
     """A small file whole."""
     return b"".join(read_file(session, file_id=file_id))
+
+
+class FileGone(Exception):
+    """The file was deleted while it was being read."""
+
+
+def stream_file(engine: Engine, *, file_id: int, start: int, end: int) -> Iterator[bytes]:
+    """A file's bytes from ``start`` up to, not including, ``end``, for a reader that may be slow.
+
+    Each piece is read in a session of its own, so that none waits for the reader's network. Raises FileGone.
+    """
+    at = start
+    while at < end:
+        until = min(end, at - at % PIECE_BYTES + PIECE_BYTES)
+        with Session(engine) as session:
+            data = b"".join(read_file(session, file_id=file_id, start=at, end=until))
+        if len(data) != until - at:
+            raise FileGone(f"stored file {file_id} ends at {at + len(data)}")
+        yield data
+        at = until
+
+
+def delete_file(session: Session, *, file_id: int) -> None:
+    """Delete a file with its pieces. Raises IntegrityError while something needs it."""
+    session.execute(delete(StoredFile).where(StoredFile.id == file_id))

@@ -417,6 +417,7 @@ def upgrade() -> None:
         sa.Column("logs_to", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("announced_name", sa.String(length=255), nullable=True),
         sa.Column("detail", sa.String(length=255), nullable=True),
+        sa.Column("received_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("file_id", sa.BigInteger(), nullable=True),
         sa.Column("action_id", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(
@@ -445,7 +446,7 @@ def upgrade() -> None:
         "diagnostics_request",
         ["charge_point_id"],
         unique=False,
-        postgresql_where=sa.text("status NOT IN ('nothing', 'failed') AND file_id IS NULL"),
+        postgresql_where=sa.text("status NOT IN ('nothing', 'failed') AND received_at IS NULL"),
     )
     op.create_table(
         "firmware_update",
@@ -829,7 +830,7 @@ def downgrade() -> None:
     op.drop_index(
         "ix_diagnostics_request_awaited",
         table_name="diagnostics_request",
-        postgresql_where=sa.text("status NOT IN ('nothing', 'failed') AND file_id IS NULL"),
+        postgresql_where=sa.text("status NOT IN ('nothing', 'failed') AND received_at IS NULL"),
     )
     op.drop_index("ix_diagnostics_request_charge_point_id_id", table_name="diagnostics_request")
     op.drop_table("diagnostics_request")

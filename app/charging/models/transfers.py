@@ -78,7 +78,7 @@ class DiagnosticsRequest(Base):
         Index(
             "ix_diagnostics_request_awaited",
             "charge_point_id",
-            postgresql_where=text("status NOT IN ('nothing', 'failed') AND file_id IS NULL"),
+            postgresql_where=text("status NOT IN ('nothing', 'failed') AND received_at IS NULL"),
         ),
     )
 
@@ -95,6 +95,8 @@ class DiagnosticsRequest(Base):
     logs_to: Mapped[datetime | None]
     announced_name: Mapped[Text255 | None]
     detail: Mapped[Text255 | None]
+    #: when the file was here whole; it may have been deleted since
+    received_at: Mapped[datetime | None]
     file_id: Mapped[int | None] = mapped_column(ForeignKey("stored_file.id", ondelete="SET NULL"))
     action_id: Mapped[int | None] = mapped_column(ForeignKey("action.id", ondelete="SET NULL"))
 

@@ -60,8 +60,9 @@ def _diagnostics(request: Payload) -> Payload:
 
 
 def _read_diagnostics(response: Payload) -> Answer:
+    """Without a file's name the station has nothing to bring (6.9), which is an answer and no refusal."""
     name = response.get("fileName")
-    return Answer(ActionStatus.ACCEPTED if name else ActionStatus.REJECTED, response, facts={"file_name": name})
+    return Answer(ActionStatus.ACCEPTED if name else ActionStatus.ANSWERED, response, facts={"file_name": name})
 
 
 def _log(request: Payload) -> Payload:
