@@ -17,7 +17,7 @@ from admin_views.assets.charge_point_actions import ACTIONS
 from admin_views.assets.charge_point_cells import DETAIL_FORMATTERS, FORMATTERS
 from admin_views.assets.charge_point_lists import COLUMN_LABELS, DETAILS, EXPORT, filters, related
 from admin_views.assets.fields import tariff_groups
-from admin_views.assets.messages import communication_context
+from admin_views.assets.messages import CommunicationPages
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, LiveList, period
 from admin_views.base import BaseView, Lookup
 from admin_views.widgets.tabs import own_errors
@@ -39,7 +39,7 @@ EVSE_OPTIONS = (
 )
 
 
-class ChargePointView(LiveList, BaseView):
+class ChargePointView(CommunicationPages, LiveList, BaseView):
     """The physical devices."""
 
     resource, singular, plural = "assets.charge_point", "Charge Point", "Charge Points"
@@ -238,9 +238,7 @@ class ChargePointView(LiveList, BaseView):
             abort(404)
         if self.related[number].endpoint != "communication_log":
             return super().related_view(number)
-        obj = self.get_one(request.args.get("id"))
-        context = communication_context(self.db_session, obj)
-        return self.render("assets/_communication.html", model=obj, number=number, **context)
+        return self.communication_view(number)
 
 
 def _kept_evses(field: Any, model: ChargePoint) -> list[tuple[int, Evse]]:

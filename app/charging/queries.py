@@ -1,4 +1,4 @@
-"""Read models of what happens at stations: cards of a charge point or EVSE, usage, messages, and a session's page.
+"""Read models of what happens at stations: cards of a charge point or EVSE, usage.
 
 They say what they load; nothing is loaded lazily by templates.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -24,8 +24,7 @@ from app.assets.models import (
     SystemStatus,
 )
 from app.charging.lifecycle import RUNNING
-from app.charging.models import Authorization, ChargingSession, CommunicationLog
-from app.charging.models.logs import FrameKind
+from app.charging.models import Authorization, ChargingSession
 from app.charging.status import (
     HardwareStatus,
     ShownEvse,
@@ -41,9 +40,6 @@ STATION_OPTIONS: tuple[Any, ...] = (
 )
 #: OCPP's word for "no error"
 NO_ERROR = "NoError"
-
-#: an answer is looked for this long after its request
-_ANSWER_WITHIN = timedelta(hours=1)
 
 
 # --- status
@@ -227,93 +223,3 @@ def has_activity(session: Session, *, charge_point_id: int) -> bool:
     sessions = select(ChargingSession.id).where(ChargingSession.charge_point_id == charge_point_id).exists()
     authorizations = select(Authorization.id).where(Authorization.charge_point_id == charge_point_id).exists()
     return bool(session.scalar(select(or_(sessions, authorizations))))
-
-
-# --- messages
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A message and its answer, as they were on the wire. ``answer`` None: none came (or it was the first)."""
-
-    first: CommunicationLog
-    answer: CommunicationLog | None
-
-    @property
-    def took(self) -> timedelta | None:
-        """From request to answer."""
-        return self.answer.at - self.first.at if self.answer is not None else None
-
-    @property
-    def went_wrong(self) -> bool:
-        """Whether either side answered with an error."""
-        return FrameKind.ERROR in (self.first.kind, self.answer.kind if self.answer else None)
-
-
-def communication(
-    session: Session,
-    *,
-    charge_point_id: int,
-    since: datetime,
-    until: datetime,
-    action: str = "",
-    offset: int = 0,
-    limit: int = 50,
-) -> list[Exchange]:
-    """Messages with a station, newest first, each request with its answer; answers without request stand alone."""
-    log = CommunicationLog
-    ours = log.charge_point_id == charge_point_id
-    asked = select(log.message_id, log.at).where(ours, log.kind == FrameKind.REQUEST, log.at >= since - _ANSWER_WITHIN)
-    asked_before = asked.subquery("asked")
-    answers_something = exists().where(
-        log.kind != FrameKind.REQUEST,
-        asked_before.c.message_id == log.message_id,
-        asked_before.c.at <= log.at,
-    )
-    query = select(log).where(ours, log.at >= since, log.at < until, ~answers_something)
-    if action:
-        query = query.where(log.action == action)
-    firsts = session.scalars(query.order_by(log.at.desc(), log.id.desc()).offset(offset).limit(limit)).all()
-    requests = [row for row in firsts if row.kind is FrameKind.REQUEST]
-    if not requests:
-        return [Exchange(row, None) for row in firsts]
-    answers = session.scalars(
-        select(log)
-        .where(
-            ours,
-            log.kind != FrameKind.REQUEST,
-            log.message_id.in_({row.message_id for row in requests}),
-            log.at >= min(row.at for row in requests),
-            log.at < max(row.at for row in requests) + _ANSWER_WITHIN,
-        )
-        .order_by(log.at, log.id)
-    ).all()
-    return [Exchange(row, _answer_to(row, answers) if row.kind is FrameKind.REQUEST else None) for row in firsts]
-
-
-def _answer_to(request: CommunicationLog, answers: Sequence[CommunicationLog]) -> CommunicationLog | None:
-    """The first frame in the other direction with the request's number that came after it."""
-    return next(
-        (
-            answer
-            for answer in answers
-            if answer.message_id == request.message_id
-            and answer.direction is not request.direction
-            and answer.at >= request.at
-        ),
-        None,
-    )
-
-
-def actions_heard(session: Session, *, charge_point_id: int, since: datetime) -> list[str]:
-    """The names of the messages exchanged since then, for the filter."""
-    log = CommunicationLog
-    return list(
-        session.scalars(
-            select(log.action)
-            .where(log.charge_point_id == charge_point_id, log.at >= since, log.action != "")
-            .distinct()
-            .order_by(log.action)
-            .limit(100)
-        )
-    )

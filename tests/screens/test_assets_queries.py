@@ -1,4 +1,4 @@
-"""What cards and filters say of charge points: hardware in one word, faults, usage, messages with their answers."""
+"""What cards and filters say of charge points: hardware in one word, faults, usage."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from admin_views.assets import parts
 from app.assets.models import ChargePoint, ConnectionStatus, ReportedStatus, SystemStatus
 from app.charging import queries, session_queries
 from app.charging.lifecycle import SessionStatus
-from app.charging.models import CommunicationLog, MeterReading
-from app.charging.models.logs import Direction, FrameKind
+from app.charging.models import MeterReading
 from app.charging.status import HardwareStatus
 from tests.support.factories_assets import NOW, make_session, make_station, make_tariff_group, make_user, make_zone
 from tests.support.factories_dashboard import Visitor, make_admin, signed_in
@@ -149,78 +148,6 @@ def test_periods_are_days_of_the_admins_zone(clean: Flask, key: str, since: str 
     with clean.test_request_context():
         found = parts.period(key, now=datetime(2026, 3, 29, 12, tzinfo=UTC))
     assert [moment and f"{moment:%Y-%m-%d}" for moment in (found.since, found.until)] == [since, until]
-
-
-# --- messages
-
-
-def log(session: Session, station: ChargePoint, kind: str, number: str, at: datetime, **more: str) -> None:
-    """A frame in the communication log."""
-    direction = more.get("direction", "in")
-    session.add(
-        CommunicationLog(
-            at=at,
-            partner_id=1,
-            charge_point_id=station.id,
-            direction=Direction(direction),
-            kind=FrameKind(kind),
-            message_id=number,
-            action=more.get("action", "Heartbeat"),
-            payload="[]",
-        )
-    )
-
-
-def test_requests_stand_with_their_answers_and_strays_alone(session: Session) -> None:
-    station, other = make_station(session), make_station(session)
-    ms = timedelta(milliseconds=1)
-    log(session, station, "request", "1", NOW)
-    log(session, station, "answer", "1", NOW + 5 * ms, direction="out")
-    log(session, other, "answer", "2", NOW + 20 * ms, direction="out")
-    log(session, station, "request", "2", NOW + 10 * ms, action="Reset", direction="out")
-    log(session, station, "error", "2", NOW + 60 * ms, action="Reset")
-    log(session, station, "error", "-1", NOW + 70 * ms, action="")
-    log(session, station, "request", "3", NOW + 80 * ms, action="BootNotification")
-    # the same number again, as after a restart of the station: each answer belongs to the request before it
-    log(session, station, "request", "1", NOW + 90 * ms)
-    log(session, station, "answer", "1", NOW + 97 * ms, direction="out")
-    session.flush()
-
-    def told(**narrowed: str) -> list[tuple[str, int | None, bool]]:
-        found = queries.communication(
-            session,
-            charge_point_id=station.id,
-            since=NOW - timedelta(hours=1),
-            until=NOW + timedelta(hours=1),
-            **narrowed,  # type: ignore[arg-type]
-        )
-        return [
-            (each.first.message_id, round(each.took / ms) if each.took is not None else None, each.went_wrong)
-            for each in found
-        ]
-
-    assert told() == [("1", 7, False), ("3", None, False), ("-1", None, True), ("2", 50, True), ("1", 5, False)]
-    assert told(action="Reset") == [("2", 50, True)]
-    assert queries.actions_heard(session, charge_point_id=station.id, since=NOW) == [
-        "BootNotification",
-        "Heartbeat",
-        "Reset",
-    ]
-
-
-def test_the_tab_shows_the_last_day_first_and_folds_frames_out(session: Session, clean: Flask) -> None:
-    olga = signed_in(clean, make_admin(session))
-    station = make_station(session)
-    log(session, station, "request", "today", NOW - timedelta(minutes=5), action="BootNotification")
-    session.commit()
-    page = olga.get(f"{LISTS}details/?id={station.id}").get_data(as_text=True)
-    number = page.split("Communication Logs</a>")[0].rsplit("#related-", 1)[1].split('"')[0]
-    html = olga.htmx(f"{LISTS}related/{number}/?id={station.id}").get_data(as_text=True)
-    assert "BootNotification" in html and "<details>" in html and "no answer" in html
-    empty = olga.htmx(f"{LISTS}related/{number}/?id={station.id}&action=Heartbeat").get_data(as_text=True)
-    assert "No messages “Heartbeat” in this period" in empty
-    for wrong in ("hours=x", "page=-1", "hours=999999999", "page=99999999999", "action=%00"):
-        assert olga.htmx(f"{LISTS}related/{number}/?id={station.id}&{wrong}").status_code == 200, wrong
 
 
 # --- the curve
