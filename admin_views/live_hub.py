@@ -166,6 +166,7 @@ class Hub:
         self._browsers: dict[Browser, None] = {}
         self._lock = threading.Lock()
         self._listener: threading.Thread | None = None
+        self._ever_subscribed = False
         self._tried = threading.Event()
         self._closed = False
 
@@ -220,29 +221,34 @@ class Hub:
 
     def _listen(self) -> None:
         failures = 0
-        missed = False
         while not self._closed:
             try:
                 client = connect(self._redis_url, max_connections=2)
-                with client.pubsub(ignore_subscribe_messages=True) as subscription:
+                with client.pubsub() as subscription:
                     subscription.subscribe(events.CHANNEL)
                     self._tried.set()
-                    if missed:
-                        for browser in self._present():
-                            browser.offer_all()
-                    failures, missed = 0, False
+                    failures = 0
                     self._follow(subscription)
             except (redis.exceptions.RedisError, OSError) as error:
                 self._tried.set()
-                missed = True
                 log.warning("live.subscription_lost", error=str(error))
                 time.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
                 failures += 1
+
+    def _subscribed(self) -> None:
+        """Also when the client took a lost subscription up again by itself: what was told meanwhile, nobody heard."""
+        if self._ever_subscribed:
+            for browser in self._present():
+                browser.offer_all()
+        self._ever_subscribed = True
 
     def _follow(self, subscription: Any) -> None:
         while not self._closed:
             message = subscription.get_message(timeout=POLL_S)
             if message is None:
+                continue
+            if message["type"] == "subscribe":
+                self._subscribed()
                 continue
             try:
                 event = orjson.loads(message["data"])

@@ -165,6 +165,7 @@ def _book_action(
         actor=actor,
         status=ActionStatus.FINISHED,
         info=f"{signed_amount:f} {account.currency}",
+        user_id=user.id,
         now=now,
     )
     movement = _Movement(

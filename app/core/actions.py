@@ -38,9 +38,12 @@ def open_action(
     command: str | None = None,
     request: dict[str, Any] | None = None,
     deadline_at: datetime | None = None,
+    user_id: int | None = None,
     now: datetime,
 ) -> Action:
     """Write the row of an action and flush, so that it has its number. ``actor`` None: a rule of the system.
+
+    ``user_id``: a driver whose pages hear of it beside those of the charge point.
 
     Raises ReasonRequired.
     """
@@ -66,10 +69,13 @@ def open_action(
     )
     session.add(action)
     session.flush()
-    tell_changed(session, action_id=action.id, partner_id=partner_id, charge_point_id=charge_point_id)
+    tell_changed(session, action_id=action.id, partner_id=partner_id, charge_point_id=charge_point_id, user_id=user_id)
     return action
 
 
-def tell_changed(session: Session, *, action_id: int, partner_id: int, charge_point_id: int | None) -> None:
+def tell_changed(
+    session: Session, *, action_id: int, partner_id: int, charge_point_id: int | None, user_id: int | None = None
+) -> None:
     """Tell screens, after the commit, that an action is new or has its outcome."""
-    events.announce(session, CHANGED, partner_id=partner_id, action_id=action_id, charge_point_id=charge_point_id)
+    ids = {"action_id": action_id, "charge_point_id": charge_point_id, "user_id": user_id}
+    events.announce(session, CHANGED, partner_id=partner_id, **{k: v for k, v in ids.items() if v is not None})

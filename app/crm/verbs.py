@@ -7,10 +7,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.core import events
 from app.core.actions import open_action
 from app.core.audit import record_change
-from app.core.models import HOUSE_PARTNER_ID, Action, ActionStatus, Admin
+from app.core.models import Action, ActionStatus, Admin
 from app.core.references import listed, referring
 from app.crm.models import RfidTag, RfidTagStatus, User, UserGroup, UserStatus
 from app.crm.queries import find_tag
@@ -178,7 +177,7 @@ def _log(
     now: datetime,
 ) -> Action:
     """The row of the Actions log; pages that show the user hear of it."""
-    action = open_action(
+    return open_action(
         session,
         name=name,
         target_type=row.__tablename__,
@@ -188,8 +187,6 @@ def _log(
         actor=actor,
         status=ActionStatus.FINISHED,
         info=info,
+        user_id=row.id if isinstance(row, User) else row.user_id,
         now=now,
     )
-    user_id = row.id if isinstance(row, User) else row.user_id
-    events.announce(session, "action.changed", partner_id=HOUSE_PARTNER_ID, action_id=action.id, user_id=user_id)
-    return action
