@@ -17,10 +17,13 @@ from app.core import rates, settings
 from app.core.db import db
 from app.core.models import AuditEntry, Setting
 from app.core.settings import Definition, InvalidSetting, Kind
+from app.core.vault import VaultLocked
 
 HISTORY_ROWS = 30
 #: posted beside each value: what stood there when the page was drawn
 BEFORE = "was:"
+#: posted for a secret that shall be forgotten; an empty input keeps it
+REMOVE = "remove:"
 YES, NO = "true", "false"
 
 
@@ -48,6 +51,9 @@ class Line:
     choices: list[tuple[str, str]] = field(default_factory=list)
     unit: str = ""
     error: str = ""
+    #: of a secret: "not set", "set", or "locked" when it was stored under another SECRET_KEY
+    kept: str = ""
+    remove: bool = False
 
     @property
     def id(self) -> str:
@@ -91,6 +97,9 @@ class SettingsView(PageView):
         base = rates.base_currency(session)
         lines = []
         for definition in settings.DEFINITIONS:
+            if definition.kind is Kind.SECRET:
+                lines.append(self._secret(definition, posted=posted))
+                continue
             stored = as_text(definition, settings.get(session, definition.key))
             text = self._posted(definition, stored) if posted else stored
             line = Line(definition, text, as_text(definition, definition.default), stored)
@@ -100,14 +109,31 @@ class SettingsView(PageView):
         return lines
 
     @staticmethod
+    def _secret(definition: Definition, *, posted: bool) -> Line:
+        """A secret: what was entered, never what is stored."""
+        entered = request.form.get(definition.key, "") if posted else ""
+        line = Line(definition, entered, "", "", kept="not set")
+        if settings.has_secret(db.session(), definition.key):
+            try:
+                settings.get_secret(db.session(), definition.key)
+                line.kept = "set"
+            except VaultLocked:
+                line.kept = "locked"
+        line.remove = posted and bool(request.form.get(REMOVE + definition.key)) and line.kept != "not set"
+        return line
+
+    @staticmethod
     def _posted(definition: Definition, stored: str) -> str:
         """What the admin wants; what they left as it was drawn stays as it is stored now."""
         if BEFORE + definition.key not in request.form:
             return stored
         wanted = request.form.get(definition.key, "").strip()
+        if definition.kind is Kind.LINES:
+            wanted = wanted.replace("\r\n", "\n")
         if definition.kind is Kind.BOOLEAN:
             wanted = YES if wanted else NO
-        return stored if wanted == request.form[BEFORE + definition.key] else wanted
+        before = request.form[BEFORE + definition.key].replace("\r\n", "\n")
+        return stored if wanted == before else wanted
 
     @staticmethod
     def _choices(definition: Definition, text: str) -> list[tuple[str, str]]:
@@ -131,11 +157,13 @@ class SettingsView(PageView):
         actor = current_user._get_current_object()
         changed = []
         for line in lines:
-            if line.text == line.stored:
+            if line.text == line.stored and not line.remove:
                 continue
             try:
                 if line.definition.kind in (Kind.CURRENCY, Kind.VAT) and line.choices[0][1].endswith(" (missing)"):
                     raise InvalidSetting("one of the list is expected")
+                if line.remove and line.text:
+                    raise InvalidSetting("either enter a new one or remove the stored one")
                 if settings.change_setting(db.session(), key=line.definition.key, value=line.text, actor=actor):
                     changed.append(line.definition.label)
             except InvalidSetting as error:

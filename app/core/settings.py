@@ -7,63 +7,25 @@ Keys are the provisioning file's (``billing.strategy``). Manual, "Settings".
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
-from enum import StrEnum
+from decimal import Decimal
 from typing import Any, cast
-from zoneinfo import available_timezones
 
+from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import events
+from app.core import events, vault
 from app.core.audit import record_change
 from app.core.models import HOUSE_PARTNER_ID, Admin, Setting
+from app.core.setting_kinds import Definition as Definition
+from app.core.setting_kinds import InvalidSetting as InvalidSetting
+from app.core.setting_kinds import Kind as Kind
+from app.core.setting_kinds import parse as parse
 
 CACHE_SECONDS = 2.0
 #: announced after a change, so that a gateway need not wait for its next look
 CHANGED = "setting.changed"
-
-
-class InvalidSetting(ValueError):
-    """The value does not fit the setting; the message says what would."""
-
-
-class Kind(StrEnum):
-    """What a setting's value is."""
-
-    BOOLEAN = "boolean"
-    INTEGER = "integer"
-    AMOUNT = "amount"
-    TEXT = "text"
-    CHOICE = "choice"
-    EMAILS = "emails"
-    TIMEZONE = "timezone"
-    CURRENCY = "currency"
-    VAT = "vat"
-    SECRET = "secret"  # noqa: S105
-    LINES = "lines"
-
-
-@dataclass(frozen=True)
-class Definition:
-    """A setting: where it stands, what it takes, what it means, what holds when nobody set it."""
-
-    key: str
-    group: str
-    label: str
-    kind: Kind
-    default: Any
-    help: str
-    unit: str = ""
-    minimum: int | None = None
-    maximum: int | None = None
-    optional: bool = False
-    choices: tuple[tuple[str, str], ...] = ()
-
 
 BILLING_STRATEGIES = (
     ("after_session", "Require payment method and bill it AFTER the end of the session"),
@@ -135,13 +97,13 @@ DEFINITIONS: tuple[Definition, ...] = (
                maximum=255),
     Definition("mail.port", "E-mail (SMTP)", "Port", Kind.INTEGER, 587, "Usually 587, 465 or 25.", "", 1, 65535),
     Definition("mail.security", "E-mail (SMTP)", "Security", Kind.CHOICE, "starttls", "Of the connection.",
-               choices=(("starttls", "STARTTLS"), ("tls", "TLS"), ("none", "None"))),
+               choices=(("starttls", "STARTTLS"), ("tls", "TLS"), ("none", "Not encrypted"))),
     Definition("mail.username", "E-mail (SMTP)", "User name", Kind.TEXT, "", "Empty: without signing in.", maximum=255),
     Definition("mail.password", "E-mail (SMTP)", "Password", Kind.SECRET, "", "Stored encrypted, never shown."),
     Definition("mail.sender", "E-mail (SMTP)", "Sender address", Kind.TEXT, "", "From: of each mail.", maximum=255),
     Definition("geocoding.provider", "Addresses", "Geocoder", Kind.CHOICE, "none",
                "Finds coordinates of an address and the address of coordinates.",
-               choices=(("none", "None"), ("nominatim", "Nominatim"))),
+               choices=(("none", "Off"), ("nominatim", "Nominatim"))),
     Definition("geocoding.nominatim_url", "Addresses", "Nominatim server", Kind.TEXT, "nominatim.openstreetmap.org",
                "Host name, or a URL of your own server.", maximum=255),
     Definition("geocoding.what3words_key", "Addresses", "what3words API key", Kind.SECRET, "",
@@ -178,6 +140,8 @@ DEFINITIONS: tuple[Definition, ...] = (
                "Network and hardware status logs; older months are dropped.", "days", 31, 3650),
     Definition("retention.meter_reading_days", "Retention", "Keep meter readings", Kind.INTEGER, 1825,
                "Readings that a session's price can be explained with; older months are dropped.", "days", 365, 7300),
+    Definition("retention.diagnostics_days", "Retention", "Keep diagnostics files", Kind.INTEGER, 90,
+               "Older files of charge points are deleted; the requests stay in the log.", "days", 1, 3650),
     Definition("notification.generic_emails", "Notification e-mail addresses", "Generic notifications", Kind.EMAILS,
                [], "Addresses, separated by commas."),
     Definition("notification.fault_emails", "Notification e-mail addresses", "Auto-recovery & faults", Kind.EMAILS,
@@ -192,8 +156,6 @@ DEFINITIONS: tuple[Definition, ...] = (
 
 BY_KEY: dict[str, Definition] = {d.key: d for d in DEFINITIONS}
 
-_EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+")
-
 
 def groups() -> dict[str, list[Definition]]:
     """The definitions by group, in the order of this page."""
@@ -201,112 +163,6 @@ def groups() -> dict[str, list[Definition]]:
     for definition in DEFINITIONS:
         result.setdefault(definition.group, []).append(definition)
     return result
-
-
-def parse(definition: Definition, raw: Any) -> Any:
-    """The typed value of what a form or file gave. Raises InvalidSetting with what would be right.
-
-    Amounts come back as Decimal, addresses as a list, empty optional values as None.
-    """
-    if raw is None or (isinstance(raw, str) and not raw.strip()):
-        if definition.optional:
-            return None
-        if definition.kind is Kind.EMAILS:
-            return []
-        if definition.kind in (Kind.TEXT, Kind.SECRET, Kind.LINES):
-            return ""
-        if definition.kind is Kind.BOOLEAN:
-            return False
-        raise InvalidSetting("a value is required")
-    return _PARSERS[definition.kind](definition, raw)
-
-
-def _boolean(_definition: Definition, raw: Any) -> bool:
-    if isinstance(raw, bool):
-        return raw
-    text = str(raw).strip().lower()
-    if text in ("1", "true", "yes", "on", "y"):
-        return True
-    if text in ("0", "false", "no", "off", "n"):
-        return False
-    raise InvalidSetting("yes or no is expected")
-
-
-def _in_range(definition: Definition, value: Any) -> None:
-    if definition.minimum is not None and value < definition.minimum:
-        raise InvalidSetting(f"at least {definition.minimum} is expected")
-    if definition.maximum is not None and value > definition.maximum:
-        raise InvalidSetting(f"at most {definition.maximum} is expected")
-
-
-def _integer(definition: Definition, raw: Any) -> int:
-    if isinstance(raw, bool) or not re.fullmatch(r"[+-]?\d{1,12}", str(raw).strip()):
-        raise InvalidSetting("a whole number is expected")
-    value = int(str(raw).strip())
-    _in_range(definition, value)
-    return value
-
-
-def _amount(definition: Definition, raw: Any) -> Decimal:
-    try:
-        value = Decimal(str(raw).strip())
-    except InvalidOperation:
-        raise InvalidSetting("an amount such as 5.00 is expected") from None
-    if not value.is_finite() or value != round(value, 4):
-        raise InvalidSetting("an amount with at most four decimals is expected")
-    _in_range(definition, value)
-    return value
-
-
-def _text(definition: Definition, raw: Any) -> str:
-    value = str(raw).strip()
-    if definition.maximum is not None and len(value) > definition.maximum:
-        raise InvalidSetting(f"at most {definition.maximum} characters are expected")
-    return value
-
-
-def _choice(definition: Definition, raw: Any) -> str:
-    allowed = [value for value, _ in definition.choices]
-    if raw not in allowed:
-        raise InvalidSetting("one of " + ", ".join(allowed) + " is expected")
-    return str(raw)
-
-
-def _emails(_definition: Definition, raw: Any) -> list[str]:
-    parts = raw if isinstance(raw, list) else re.split(r"[,;\s]+", str(raw))
-    addresses = [str(p).strip() for p in parts if str(p).strip()]
-    for address in addresses:
-        if not _EMAIL.fullmatch(address):
-            raise InvalidSetting(f"{address!r} is not an e-mail address")
-    return addresses
-
-
-def _timezone(_definition: Definition, raw: Any) -> str:
-    if raw not in available_timezones():
-        raise InvalidSetting("a time zone such as Europe/Sofia is expected")
-    return str(raw)
-
-
-def _code(_definition: Definition, raw: Any) -> str:
-    code = str(raw).strip().upper()
-    if not re.fullmatch(r"[A-Z]{3}", code):
-        raise InvalidSetting("a currency code such as EUR is expected")
-    return code
-
-
-_PARSERS: dict[Kind, Callable[[Definition, Any], Any]] = {
-    Kind.BOOLEAN: _boolean,
-    Kind.INTEGER: _integer,
-    Kind.AMOUNT: _amount,
-    Kind.TEXT: _text,
-    Kind.CHOICE: _choice,
-    Kind.EMAILS: _emails,
-    Kind.TIMEZONE: _timezone,
-    Kind.CURRENCY: _code,
-    Kind.VAT: _text,
-    Kind.SECRET: _text,
-    Kind.LINES: _text,
-}
 
 
 # --- stored values
@@ -339,8 +195,10 @@ def _stored(session: Session) -> dict[str, Any]:
 
 
 def get(session: Session, key: str) -> Any:
-    """The value in force. Raises KeyError for a key that has no definition."""
+    """The value in force. Raises KeyError for a key that has no definition, TypeError for a secret."""
     definition = BY_KEY[key]
+    if definition.kind is Kind.SECRET:
+        raise TypeError(f"{key} is a secret: read it with get_secret where it is used, and show only has_secret")
     stored = _stored(session)
     return parse(definition, stored[key]) if key in stored else definition.default
 
@@ -360,17 +218,33 @@ def get_amount(session: Session, key: str) -> Decimal | None:
     return cast("Decimal | None", get(session, key))
 
 
+def has_secret(session: Session, key: str) -> bool:
+    """Whether a secret is stored; also one that cannot be unlocked any more."""
+    return bool(_stored(session).get(key))
+
+
+def get_secret(session: Session, key: str) -> str:
+    """A secret itself, empty when none is set. Raises vault.VaultLocked when it was stored under another SECRET_KEY."""
+    stored = _stored(session).get(key)
+    return vault.unlock(stored, current_app.config["SECRET_KEY"]) if stored else ""
+
+
 def change_setting(session: Session, *, key: str, value: Any, actor: Admin | None) -> bool:
     """Store a value and audit the change; False when it was that already. Flushes.
 
+    A secret is stored locked, and neither its old nor its new value reaches the audit.
     Raises KeyError for an unknown key and InvalidSetting for a value that does not fit.
     """
     definition = BY_KEY[key]
     parsed = parse(definition, value)
-    before = get(session, key)
+    secret = definition.kind is Kind.SECRET
+    before = _secret_or_none(session, key) if secret else get(session, key)
     if parsed == before:
         return False
     stored = str(parsed) if isinstance(parsed, Decimal) else parsed
+    if secret:
+        stored = vault.lock(parsed, current_app.config["SECRET_KEY"]) if parsed else ""
+        before, parsed = ("set" if before != "" else "not set"), ("changed" if parsed else "removed")
     row = session.get(Setting, key)
     if row is None:
         session.add(Setting(key=key, value=stored, admin_id=actor.id if actor else None))
@@ -390,3 +264,11 @@ def change_setting(session: Session, *, key: str, value: Any, actor: Admin | Non
     forget()
     events.announce(session, CHANGED, partner_id=HOUSE_PARTNER_ID, key=key)
     return True
+
+
+def _secret_or_none(session: Session, key: str) -> str | None:
+    """A secret to compare with; None for one that cannot be unlocked, which equals nothing."""
+    try:
+        return get_secret(session, key)
+    except vault.VaultLocked:
+        return None

@@ -13,7 +13,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import rates, settings
+from app.core import rates, settings, vault
 from app.core.models import AuditEntry, CurrencyRow, Setting, VatRate
 from app.core.settings import DEFINITIONS, Kind
 from tests.support import factories_crm as make
@@ -71,7 +71,7 @@ def test_every_setting_has_a_typed_field_with_help_and_unit(olga: Visitor) -> No
             assert f'<span class="input-group-text">{definition.unit}</span>' in page
     for name in settings.groups():
         assert name in html.unescape(page)
-    assert page.count('type="radio"') == len(settings.BILLING_STRATEGIES)
+    assert page.count('type="radio"') == sum(len(definition.choices) for definition in DEFINITIONS)
     kinds = [definition.kind for definition in DEFINITIONS]
     assert page.count("form-switch") == kinds.count(Kind.BOOLEAN)
 
@@ -128,6 +128,9 @@ def test_amounts_addresses_and_empty_values_are_typed(olga: Visitor, session: Se
         ("system.currency", "XXX", "One of the list is expected."),
         ("system.vat", "Nothing", "One of the list is expected."),
         ("notification.fault_emails", "a@example.com, nobody", "is not an e-mail address"),
+        ("mail.password", "two\nlines", "One line of at most 500 characters is expected."),
+        ("charge_point.configuration_defaults", "A=1\n\nB", "Line 3: key=value is expected."),
+        ("charge_point.configuration_defaults", "A B=1", "Line 1: key=value is expected."),
     ],
 )
 def test_a_wrong_value_is_told_beside_its_field_and_nothing_is_saved(
@@ -166,6 +169,61 @@ def test_the_history_says_who_changed_what(olga: Visitor, session: Session) -> N
     text = re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", part)))
     assert "Finish after inactivity 120 minutes 60 minutes Olga Operator <olga@operator.example>" in text
     assert "authorize certain amount before starting session" in text
+
+
+def test_a_secret_is_stored_locked_and_shown_nowhere(olga: Visitor, session: Session) -> None:
+    fields = drawn(olga.get(PAGE).get_data(as_text=True))
+    assert olga.send(PAGE, {**fields, "mail.password": " s3cret! "}).status_code == 303
+    session.rollback()
+    settings.forget()
+    stored = session.get_one(Setting, "mail.password").value
+    assert "s3cret" not in stored
+    assert settings.get_secret(session, "mail.password") == " s3cret! "
+    shown = olga.get(PAGE).get_data(as_text=True) + olga.htmx(f"{PAGE}history/").get_data(as_text=True)
+    assert "s3cret" not in shown
+    assert stored not in shown
+    assert "Set; leave empty to keep it" in shown
+    entry = session.scalars(select(AuditEntry).where(AuditEntry.object_id == "mail.password")).one()
+    assert (entry.before, entry.after) == ({"value": "not set"}, {"value": "changed"})
+    # an empty field keeps it, the box removes it
+    fields = drawn(olga.get(PAGE).get_data(as_text=True))
+    olga.send(PAGE, {**fields, "system.company_name": "Other"})
+    assert settings.get_secret(session, "mail.password") == " s3cret! "
+    both = olga.send(PAGE, {**fields, "remove:mail.password": "true", "mail.password": "new-one"})
+    assert both.status_code == 422
+    assert "new-one" not in both.get_data(as_text=True)
+    assert olga.send(PAGE, {**fields, "remove:mail.password": "true"}).status_code == 303
+    session.rollback()
+    settings.forget()
+    assert not settings.has_secret(session, "mail.password")
+
+
+def test_a_secret_of_another_secret_key_says_that_it_must_be_entered_again(olga: Visitor, session: Session) -> None:
+    session.add(Setting(key="mail.password", value=vault.lock("old", "another key")))
+    session.commit()
+    settings.forget()
+    assert "stored under another SECRET_KEY" in olga.get(PAGE).get_data(as_text=True)
+    with pytest.raises(vault.VaultLocked):
+        settings.get_secret(session, "mail.password")
+    settings.change_setting(session, key="mail.password", value="new", actor=None)
+    assert settings.get_secret(session, "mail.password") == "new"
+    assert not settings.change_setting(session, key="mail.password", value="new", actor=None)
+
+
+def test_lines_are_kept_one_by_one_and_a_browser_changes_nothing_by_drawing_them(
+    olga: Visitor, session: Session
+) -> None:
+    key = "charge_point.configuration_defaults"
+    fields = drawn(olga.get(PAGE).get_data(as_text=True))
+    wanted = "ClockAlignedDataInterval = 900\r\n\r\nStopTxnSampledData=Energy.Active.Import.Register\r\n"
+    assert olga.send(PAGE, {**fields, key: wanted}).status_code == 303
+    kept = "ClockAlignedDataInterval=900\nStopTxnSampledData=Energy.Active.Import.Register"
+    assert value(session, key) == kept
+    page = olga.get(PAGE).get_data(as_text=True)
+    assert f">\n{kept}</textarea>" in page
+    again = {**drawn(page), key: kept.replace("\n", "\r\n"), f"was:{key}": kept.replace("\n", "\r\n")}
+    olga.send(PAGE, again)
+    assert "Nothing was changed." in olga.get(PAGE).get_data(as_text=True)
 
 
 def test_who_may_only_look_cannot_save(clean: Flask, session: Session) -> None:
