@@ -44,6 +44,8 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.watch_sessions, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.expire_commands, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.bill_finished_sessions, timedelta(seconds=30)),
+    Entry(tasks.watch_transfers, timedelta(seconds=10)),
+    Entry(tasks.forget_files, timedelta(hours=1), timeout=timedelta(minutes=30)),
     Entry(tasks.keep_partitions, timedelta(hours=6), timeout=timedelta(minutes=30)),
 )
 

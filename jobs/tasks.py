@@ -7,7 +7,7 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.charging import clockwork, commands, connectivity
+from app.charging import clockwork, commands, connectivity, diagnostics, firmware
 from app.core import partitions, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
@@ -72,3 +72,23 @@ def keep_partitions() -> list[str]:
         owner.execute("SET lock_timeout = '5s'")
         made = partitions.create_partitions(owner, now=utcnow())
         return made + partitions.drop_expired(owner, now=utcnow(), keep_days=keep)
+
+
+def watch_transfers() -> int:
+    """End firmware updates by the station's boot, and updates and diagnostics of which nothing is heard any more."""
+    changed = 0
+    for due in (firmware.settle_by_boot, firmware.fail_silent, diagnostics.fail_silent):
+        with transaction() as session:
+            changed += due(session, now=utcnow())
+    return changed
+
+
+def forget_files() -> int:
+    """Delete diagnostics files and used-up addresses that were kept long enough."""
+    forgotten = 0
+    while True:
+        with transaction() as session:
+            done = diagnostics.forget_files(session, now=utcnow())
+        forgotten += done
+        if done < diagnostics.BATCH:
+            return forgotten
