@@ -82,8 +82,16 @@ def mistakes_of(charge_point: ChargePoint, evses: Sequence[tuple[int, Evse]]) ->
         yield Mistake(
             ("show_to_public_with_notice",), "Only a Private charge point is shown to the public with notice."
         )
+    if charge_point.managed_by_operator is False and charge_point.notice is None and charge_point.notice_id is None:
+        yield Mistake(("notice",), "Not Managed By Operator: choose the notice that drivers are shown.")
     yield from _load_management_mistakes(charge_point)
     yield from _evse_mistakes(evses)
+
+
+def notice_applies(charge_point: ChargePoint) -> bool:
+    """Whether drivers are shown a notice. Manual, "Private" and "Managed By Operator"."""
+    shown_private = charge_point.access_type is AccessType.PRIVATE and charge_point.show_to_public_with_notice
+    return bool(shown_private) or charge_point.managed_by_operator is False
 
 
 def _load_management_mistakes(charge_point: ChargePoint) -> Iterator[Mistake]:

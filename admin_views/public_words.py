@@ -1,0 +1,171 @@
+"""The words of the page behind a QR code, in the languages of multilingual fields. English is the fallback."""
+
+from __future__ import annotations
+
+from app.core.i18n import DEFAULT_LANGUAGE, LANGUAGES
+
+_ORDER = ("en", "bg", "el", "mk", "zh-Hant", "pt")
+
+_WORDS: dict[str, tuple[str, str, str, str, str, str]] = {
+    "available": ("Available", "Свободна", "Διαθέσιμο", "Слободна", "可使用", "Disponível"),
+    "charging": ("Charging", "Зарежда", "Φορτίζει", "Полни", "充電中", "A carregar"),
+    "in_use": ("In use", "Заета", "Σε χρήση", "Зафатена", "使用中", "Em utilização"),
+    "reserved": ("Reserved", "Резервирана", "Κρατημένο", "Резервирана", "已預約", "Reservado"),
+    "temporarily_unavailable": (
+        "Temporarily unavailable",
+        "Временно недостъпна",
+        "Προσωρινά μη διαθέσιμο",
+        "Привремено недостапна",
+        "暫時無法使用",
+        "Temporariamente indisponível",
+    ),
+    "unavailable": ("Unavailable", "Недостъпна", "Μη διαθέσιμο", "Недостапна", "無法使用", "Indisponível"),
+    "out_of_order": ("Out of order", "Не работи", "Εκτός λειτουργίας", "Не работи", "故障", "Fora de serviço"),
+    "not_managed": (
+        "Status not known",
+        "Статусът не е известен",
+        "Άγνωστη κατάσταση",
+        "Статусот не е познат",
+        "狀態未知",
+        "Estado desconhecido",
+    ),
+    "status": ("Status", "Статус", "Κατάσταση", "Статус", "狀態", "Estado"),
+    "price": ("Price", "Цена", "Τιμή", "Цена", "價格", "Preço"),
+    "connectors": ("Connectors", "Конектори", "Βύσματα", "Конектори", "接頭", "Conectores"),
+    "max_power": ("Max power", "Макс. мощност", "Μέγιστη ισχύς", "Макс. моќност", "最大功率", "Potência máx."),
+    "location": ("Location", "Локация", "Τοποθεσία", "Локација", "地點", "Local"),
+    "pictures": ("Pictures", "Снимки", "Φωτογραφίες", "Слики", "照片", "Imagens"),
+    "language": ("Language", "Език", "Γλώσσα", "Јазик", "語言", "Idioma"),
+    "socket": (
+        "Socket, bring your own cable",
+        "Контакт, нужен е ваш кабел",
+        "Πρίζα, χρειάζεται δικό σας καλώδιο",
+        "Приклучница, потребен е ваш кабел",
+        "插座，需自備充電線",
+        "Tomada, traga o seu cabo",
+    ),
+    "cable": ("With cable", "С кабел", "Με καλώδιο", "Со кабел", "附充電線", "Com cabo"),
+    "open_map": (
+        "Open in maps",
+        "Отвори в карта",
+        "Άνοιγμα σε χάρτη",
+        "Отвори во карта",
+        "在地圖中開啟",
+        "Abrir no mapa",
+    ),
+    "connection_fee": (
+        "Connection fee",
+        "Такса за свързване",
+        "Χρέωση σύνδεσης",
+        "Такса за поврзување",
+        "連線費",
+        "Taxa de ligação",
+    ),
+    "per_session": ("Per session", "На сесия", "Ανά φόρτιση", "По сесија", "每次充電", "Por sessão"),
+    "per_minute": ("Per minute", "На минута", "Ανά λεπτό", "По минута", "每分鐘", "Por minuto"),
+    "per_kwh": ("Per kWh", "На kWh", "Ανά kWh", "По kWh", "每 kWh", "Por kWh"),
+    "day": ("By day, from {}", "Дневно, от {}", "Ημέρα, από {}", "Дневно, од {}", "日間，{} 起", "De dia, desde as {}"),
+    "night": (
+        "By night, from {}",
+        "Нощно, от {}",
+        "Νύχτα, από {}",
+        "Ноќно, од {}",
+        "夜間，{} 起",
+        "De noite, desde as {}",
+    ),
+    "up_to": (
+        "Per minute, up to {} on average",
+        "На минута, средно до {}",
+        "Ανά λεπτό, έως {} κατά μέσο όρο",
+        "По минута, просечно до {}",
+        "每分鐘，平均最高 {}",
+        "Por minuto, até {} em média",
+    ),
+    "idle": (
+        "Per minute after charging has stopped",
+        "На минута след края на зареждането",
+        "Ανά λεπτό μετά το τέλος της φόρτισης",
+        "По минута по завршување на полнењето",
+        "充電停止後每分鐘",
+        "Por minuto após o fim do carregamento",
+    ),
+    "idle_grace": (
+        "Per minute, from {} min after charging has stopped",
+        "На минута, {} мин след края на зареждането",
+        "Ανά λεπτό, {} λεπτά μετά το τέλος της φόρτισης",
+        "По минута, {} мин по завршување на полнењето",
+        "充電停止 {} 分鐘後，每分鐘",
+        "Por minuto, {} min após o fim do carregamento",
+    ),
+    "free": ("Free of charge", "Безплатно", "Δωρεάν", "Бесплатно", "免費", "Gratuito"),
+    "no_price": (
+        "No price is set.",
+        "Няма зададена цена.",
+        "Δεν έχει οριστεί τιμή.",
+        "Нема одредена цена.",
+        "未設定價格。",
+        "Preço não definido.",
+    ),
+    "with_vat": (
+        "Prices include VAT. Your own tariff may differ.",
+        "Цените са с ДДС. Вашата тарифа може да е различна.",
+        "Οι τιμές περιλαμβάνουν ΦΠΑ. Η δική σας τιμή μπορεί να διαφέρει.",
+        "Цените се со ДДВ. Вашата тарифа може да биде поинаква.",
+        "價格含稅。您的個人費率可能不同。",
+        "Os preços incluem IVA. A sua tarifa pode ser diferente.",
+    ),
+    "only_invited": (
+        "Only for invited users",
+        "Само за поканени потребители",
+        "Μόνο για προσκεκλημένους χρήστες",
+        "Само за поканети корисници",
+        "僅限受邀使用者",
+        "Apenas para utilizadores convidados",
+    ),
+    "plug_and_charge": (
+        "Charging starts as soon as you plug in.",
+        "Зареждането започва, щом включите кабела.",
+        "Η φόρτιση ξεκινά μόλις συνδέσετε το καλώδιο.",
+        "Полнењето започнува штом ќе го приклучите кабелот.",
+        "插上充電線即開始充電。",
+        "O carregamento começa assim que ligar o cabo.",
+    ),
+    "stale": (
+        "No connection: the status may have changed.",
+        "Няма връзка: статусът може да се е променил.",
+        "Χωρίς σύνδεση: η κατάσταση μπορεί να έχει αλλάξει.",
+        "Нема врска: статусот можеби е променет.",
+        "沒有連線：狀態可能已變更。",
+        "Sem ligação: o estado pode ter mudado.",
+    ),
+    "missing": (
+        "There is no charging place with this ID",
+        "Няма зарядно място с този номер",
+        "Δεν υπάρχει σημείο φόρτισης με αυτόν τον κωδικό",
+        "Нема место за полнење со овој број",
+        "沒有此編號的充電位",
+        "Não existe um ponto de carregamento com este código",
+    ),
+    "missing_hint": (
+        "Compare it with the ID printed on the charge point. It may also be out of service.",
+        "Сравнете го с номера върху станцията. Възможно е и да е изведена от употреба.",
+        "Συγκρίνετέ τον με τον κωδικό στον φορτιστή. Ίσως έχει τεθεί εκτός λειτουργίας.",
+        "Споредете го со бројот на станицата. Можеби е надвор од употреба.",
+        "請與充電樁上的編號核對。它也可能已停用。",
+        "Compare-o com o código no posto. Também pode estar fora de serviço.",
+    ),
+    "too_many": (
+        "Too many requests. Wait a minute, then try again.",
+        "Твърде много заявки. Изчакайте минута и опитайте отново.",
+        "Πάρα πολλά αιτήματα. Περιμένετε ένα λεπτό και δοκιμάστε ξανά.",
+        "Премногу барања. Почекајте една минута и обидете се повторно.",
+        "請求過多。請稍候一分鐘再試。",
+        "Demasiados pedidos. Aguarde um minuto e tente novamente.",
+    ),
+}
+
+
+def words(language: str) -> dict[str, str]:
+    """All of them in a language."""
+    place = _ORDER.index(language if language in LANGUAGES else DEFAULT_LANGUAGE)
+    return {key: texts[place] for key, texts in _WORDS.items()}
