@@ -269,7 +269,10 @@ def upgrade() -> None:
         sa.Column("charge_point_id", sa.BigInteger(), nullable=False),
         sa.Column("began_at", sa.TIMESTAMP(timezone=True), nullable=False),
         sa.Column("ended_at", sa.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("noticed_at", sa.TIMESTAMP(timezone=True), nullable=False),
+        sa.Column("mail_key", sa.String(length=120), nullable=True),
         sa.Column("mailed_at", sa.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("back_mailed_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.ForeignKeyConstraint(
             ["charge_point_id", "partner_id"],
             ["charge_point.id", "charge_point.partner_id"],
@@ -282,6 +285,13 @@ def upgrade() -> None:
     op.create_index("ix_outage_charge_point_id_id", "outage", ["charge_point_id", "id"], unique=False)
     op.create_index(
         "uq_outage_open", "outage", ["charge_point_id"], unique=True, postgresql_where=sa.text("ended_at IS NULL")
+    )
+    op.create_index(
+        "ix_outage_unanswered",
+        "outage",
+        ["mail_key"],
+        unique=False,
+        postgresql_where=sa.text("mailed_at IS NOT NULL AND back_mailed_at IS NULL"),
     )
     op.create_table(
         "security_event",
@@ -771,8 +781,19 @@ def upgrade() -> None:
         ["notice_id"],
         ["id"],
     )
+    op.add_column("charge_point_state", sa.Column("faulted_at", sa.TIMESTAMP(timezone=True), nullable=True))
+    op.add_column("evse_state", sa.Column("faulted_at", sa.TIMESTAMP(timezone=True), nullable=True))
+    op.execute("UPDATE charge_point_state SET faulted_at = status_received_at WHERE status = 'faulted'")
+    op.execute("UPDATE evse_state SET faulted_at = status_received_at WHERE status = 'faulted'")
     op.add_column("charge_point_state", sa.Column("tended_boot_at", sa.TIMESTAMP(timezone=True), nullable=True))
     op.add_column("charge_point_state", sa.Column("defaults_digest", sa.String(length=64), nullable=True))
+    op.add_column("charge_point_state", sa.Column("recipe_begun_at", sa.TIMESTAMP(timezone=True), nullable=True))
+    op.add_column(
+        "charge_point_state", sa.Column("recipe_tries", sa.Integer(), server_default=sa.text("0"), nullable=False)
+    )
+    op.create_index(
+        op.f("ix_charge_point_state_recipe_begun_at"), "charge_point_state", ["recipe_begun_at"], unique=False
+    )
     op.add_column("location", sa.Column("image_id", sa.BigInteger(), nullable=True))
     op.create_index(op.f("ix_location_image_id"), "location", ["image_id"], unique=False)
     op.create_foreign_key(
@@ -786,8 +807,13 @@ def downgrade() -> None:
     op.drop_constraint(op.f("fk_location_image_id_location_image"), "location", type_="foreignkey")
     op.drop_index(op.f("ix_location_image_id"), table_name="location")
     op.drop_column("location", "image_id")
+    op.drop_index(op.f("ix_charge_point_state_recipe_begun_at"), table_name="charge_point_state")
+    op.drop_column("charge_point_state", "recipe_tries")
+    op.drop_column("charge_point_state", "recipe_begun_at")
     op.drop_column("charge_point_state", "defaults_digest")
     op.drop_column("charge_point_state", "tended_boot_at")
+    op.drop_column("evse_state", "faulted_at")
+    op.drop_column("charge_point_state", "faulted_at")
     op.drop_constraint(op.f("fk_charge_point_notice_id_charge_point_notice"), "charge_point", type_="foreignkey")
     op.drop_index(op.f("ix_charge_point_notice_id"), table_name="charge_point")
     op.drop_column("charge_point", "security_profile")
@@ -843,6 +869,11 @@ def downgrade() -> None:
     op.drop_table("security_event")
     op.drop_index("uq_outage_open", table_name="outage", postgresql_where=sa.text("ended_at IS NULL"))
     op.drop_index("ix_outage_charge_point_id_id", table_name="outage")
+    op.drop_index(
+        "ix_outage_unanswered",
+        table_name="outage",
+        postgresql_where=sa.text("mailed_at IS NOT NULL AND back_mailed_at IS NULL"),
+    )
     op.drop_table("outage")
     op.drop_index(op.f("ix_local_list_user_user_id"), table_name="local_list_user")
     op.drop_table("local_list_user")

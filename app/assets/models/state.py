@@ -70,6 +70,8 @@ class ChargePointState(Base):
     )
     error_code: Mapped[str | None] = mapped_column(String(80))
     error_info: Mapped[str | None] = mapped_column(String(255))
+    #: since when it has reported a fault, by our clock; None while it reports none
+    faulted_at: Mapped[datetime | None]
     status_at: Mapped[datetime | None]
     status_received_at: Mapped[datetime | None]
     vendor: Mapped[str | None] = mapped_column(String(120))
@@ -83,9 +85,12 @@ class ChargePointState(Base):
     booted_at: Mapped[datetime | None]
     boot_reason: Mapped[str | None] = mapped_column(Text)
     clock_offset_s: Mapped[int | None] = mapped_column(Integer)
-    #: for which boot, and with which defaults, the boot recipe was last done (app.charging.configuration)
+    #: for which boot, and with which defaults, the boot recipe was last begun (app.charging.boot_recipe); since when it
+    #: runs, if it does; and how many times in a row it came to nothing with these defaults
     tended_boot_at: Mapped[datetime | None]
     defaults_digest: Mapped[str | None] = mapped_column(String(64))
+    recipe_begun_at: Mapped[datetime | None] = mapped_column(index=True)
+    recipe_tries: Mapped[int] = mapped_column(Integer, server_default=text("0"))
 
 
 class EvseState(Base):
@@ -109,6 +114,8 @@ class EvseState(Base):
     )
     error_code: Mapped[str | None] = mapped_column(String(80))
     error_info: Mapped[str | None] = mapped_column(String(255))
+    #: since when it has reported a fault, by our clock; None while it reports none
+    faulted_at: Mapped[datetime | None]
     vendor_error_code: Mapped[str | None] = mapped_column(String(80))
     status_at: Mapped[datetime | None]
     status_received_at: Mapped[datetime | None]
