@@ -51,10 +51,15 @@ def compose(flask_app: Flask) -> None:
     import admin_views
     import jobs.cli
     import ocpp_ws.cli
+    import ocpp_ws.files
+    from app.charging import raw_commands
+    from ocpp_ws.dictionary import OcppDictionary
 
+    flask_app.extensions[raw_commands.EXTENSION] = OcppDictionary()
     admin_views.register(flask_app)
     jobs.cli.register(flask_app)
     ocpp_ws.cli.register(flask_app)
+    ocpp_ws.files.register(flask_app)
 
 
 def prepare(config: Config) -> str | None:

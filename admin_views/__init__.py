@@ -5,7 +5,20 @@ from __future__ import annotations
 from flask import Flask
 from flask_admin import Admin
 
-from admin_views import activity, assets, configuration, crm, dashboard, live, login, payments, search, tariffs
+from admin_views import (
+    activity,
+    api,
+    assets,
+    configuration,
+    crm,
+    dashboard,
+    live,
+    login,
+    payments,
+    public,
+    search,
+    tariffs,
+)
 from admin_views.base import init_screens
 from app.core import settings
 from app.core.db import db
@@ -28,5 +41,7 @@ def register(app: Flask) -> None:
     admin = Admin(app, name="SYNC EV.CHARGE", index_view=pages[0], url="/")
     for page in pages[1:]:
         admin.add_view(page)
+    api.init_app(app)
     live.init_app(app)
+    public.init_app(app)
     search.init_app(app)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from flask import Flask
 
-from app.charging.cli import price_command
+from app.charging.cli import command_command, price_command
+from app.core.cli import api_token_group
 from app.exports import cli as exports
 from app.provisioning import cli as provisioning
 
@@ -14,3 +15,5 @@ def register(app: Flask) -> None:
     provisioning.register(app)
     exports.register(app)
     app.cli.add_command(price_command)
+    app.cli.add_command(command_command)
+    app.cli.add_command(api_token_group)

@@ -14,12 +14,14 @@ import redis
 import structlog
 from gevent.pool import Pool
 
-from app.charging import commands, gateways
+from app.charging import commands, gateways, sealing
 from app.charging.commands import Answer, Command
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.models import ActionStatus
-from ocpp_ws.codec import CallError, CallResult
+from app.core.vault import VaultLocked
+from ocpp_ws import secrets
+from ocpp_ws.codec import NOT_IMPLEMENTED, NOT_SUPPORTED, CallError, CallResult
 from ocpp_ws.connection import CallTimedOut, InvalidPayload, NotConnected, StationCallError
 from ocpp_ws.gateway import Gateway
 from ocpp_ws.served import Asked
@@ -110,18 +112,25 @@ class CommandReader:
         timeout_s = max(0.5, (command.deadline_at - utcnow()).total_seconds() - 0.5)
         of.asking[gevent.getcurrent()] = Asked(command.action_id, command.name)
         try:
-            action, payload = outgoing.build(command.name, command.request)
+            request = sealing.opened(command.request, secret_key=self._gateway.app.config["SECRET_KEY"])
+            action, payload = outgoing.build(command.name, request)
             response = of.connection.call(action, payload, timeout_s)
         except NotConnected:
-            return Answer(ActionStatus.NOT_CONNECTED, error="the connection ended before the answer")
+            facts = {"perhaps_received": True}
+            return Answer(
+                ActionStatus.NOT_CONNECTED, error="the connection ended before the answer", facts=facts
+            )
         except CallTimedOut:
             return Answer(ActionStatus.TIMED_OUT)
         except StationCallError as refusal:
-            return Answer(ActionStatus.REJECTED, error=str(refusal))
-        except (InvalidPayload, outgoing.NotInThisVersion) as fault:
+            facts = {"not_supported": True} if refusal.code in (NOT_SUPPORTED, NOT_IMPLEMENTED) else {}
+            return Answer(ActionStatus.REJECTED, error=str(refusal), facts=facts)
+        except (InvalidPayload, outgoing.NotInThisVersion, VaultLocked) as fault:
             return Answer(ActionStatus.FAILED, error=str(fault))
         finally:
             del of.asking[gevent.getcurrent()]
+        if action == "GetConfiguration":
+            secrets.mask_values(response)
         return outgoing.read(command.name, response)
 
     def _reply(self, action_id: int, answer: Answer) -> None:

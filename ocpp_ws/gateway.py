@@ -33,6 +33,7 @@ from app.core.db import connect_raw, db
 from app.core.group_commit import GroupCommit, WriteFailed
 from app.core.passwords import verify_station_password
 from ocpp_ws import codec, journal, v16
+from ocpp_ws import secrets as secrets_of
 from ocpp_ws.codec import CallError, CallResult
 from ocpp_ws.connection import StationConnection, StationHooks
 from ocpp_ws.directory import Directory, UnknownStations
@@ -256,7 +257,16 @@ class Gateway:
         now = connection.arrived_at if direction == "in" else utcnow()
         self.journal.offer(
             journal.FRAMES,
-            journal.entry(now, station.partner_id, station.id, direction, message_id, action, kind, text),
+            journal.entry(
+                now,
+                station.partner_id,
+                station.id,
+                direction,
+                message_id,
+                action,
+                kind,
+                secrets_of.masked(action, text),
+            ),
         )
 
     @staticmethod

@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from flask import Flask, Response, current_app, has_request_context, render_template, request, url_for
+from flask import Flask, Response, current_app, has_request_context, jsonify, render_template, request, url_for
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
 from markupsafe import Markup
@@ -200,8 +200,20 @@ def add_headers(response: Response) -> Response:
     return response
 
 
+def api_error(error: HTTPException) -> Response:
+    """An HTTP error as the API says it (docs/api.md)."""
+    response = jsonify(error={"message": error.description or error.name})
+    response.status_code = error.code or 500
+    for name, value in error.get_headers():
+        if name in ("Allow", "Retry-After"):
+            response.headers[name] = value
+    return response
+
+
 def error_page(error: HTTPException) -> Any:
-    """Any HTTP error as a page of ours, or as a short message for htmx."""
+    """Any HTTP error as a page of ours, as a short message for htmx, or as JSON for programs."""
+    if request.path.startswith("/api/") and error.response is None:
+        return api_error(error)
     if request.path.startswith(MACHINE_PATHS) or error.response is not None:
         return error
     code = error.code or 500

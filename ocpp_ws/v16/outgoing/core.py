@@ -39,14 +39,14 @@ def _read_transfer(response: Payload) -> Answer:
 
 
 def read_raw(response: Payload) -> Answer:
-    """An answer of an action we may know nothing of: a status we know means what it says, any other is an answer."""
+    """An answer of an action we may know nothing of: without a status it is an answer, else everything but a yes a no.
+
+    "UnlockFailed" and "NotSupported" must look no better to a script than "Rejected".
+    """
     status = response.get("status")
     if status is None:
         return Answer(ActionStatus.ANSWERED, response)
-    known = STATUSES.get(str(status))
-    if known is None:
-        known = ActionStatus.REJECTED if status == "Rejected" else ActionStatus.ANSWERED
-    return Answer(known, response)
+    return Answer(STATUSES.get(str(status), ActionStatus.REJECTED), response)
 
 
 MESSAGES: dict[CommandName, Outgoing] = {
