@@ -313,6 +313,7 @@ def upgrade() -> None:
     )
     op.create_index("ix_security_event_charge_point_id_id", "security_event", ["charge_point_id", "id"], unique=False)
     op.create_index(op.f("ix_security_event_received_at"), "security_event", ["received_at"], unique=False)
+    op.execute("CREATE SEQUENCE charging_profile_id AS integer CYCLE")
     op.create_table(
         "composite_schedule",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -764,6 +765,7 @@ def upgrade() -> None:
     )
     op.add_column("charge_point", sa.Column("notice_id", sa.BigInteger(), nullable=True))
     op.add_column("charge_point", sa.Column("next_password_hash", sa.String(length=200), nullable=True))
+    op.add_column("charge_point", sa.Column("password_changed_at", sa.TIMESTAMP(timezone=True), nullable=True))
     op.add_column(
         "charge_point",
         sa.Column(
@@ -817,6 +819,7 @@ def downgrade() -> None:
     op.drop_constraint(op.f("fk_charge_point_notice_id_charge_point_notice"), "charge_point", type_="foreignkey")
     op.drop_index(op.f("ix_charge_point_notice_id"), table_name="charge_point")
     op.drop_column("charge_point", "security_profile")
+    op.drop_column("charge_point", "password_changed_at")
     op.drop_column("charge_point", "next_password_hash")
     op.drop_column("charge_point", "notice_id")
     op.drop_index(
@@ -864,6 +867,7 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_composite_schedule_evse_id"), table_name="composite_schedule")
     op.drop_index("ix_composite_schedule_charge_point_id_id", table_name="composite_schedule")
     op.drop_table("composite_schedule")
+    op.execute("DROP SEQUENCE charging_profile_id")
     op.drop_index(op.f("ix_security_event_received_at"), table_name="security_event")
     op.drop_index("ix_security_event_charge_point_id_id", table_name="security_event")
     op.drop_table("security_event")

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    Sequence,
     String,
     Table,
     func,
@@ -31,6 +32,10 @@ local_list_user = Table(
     Column("charge_point_id", BigInteger, ForeignKey("charge_point.id", ondelete="CASCADE"), primary_key=True),
     Column("user_id", BigInteger, ForeignKey("user_account.id", ondelete="CASCADE"), primary_key=True, index=True),
 )
+
+
+#: numbers of charging profiles: a station replaces the profile whose number it has already
+charging_profile_id = Sequence("charging_profile_id", metadata=Base.metadata, data_type=Integer, cycle=True)
 
 
 class LocalListStatus(LabelledEnum):
