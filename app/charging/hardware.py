@@ -70,6 +70,9 @@ WITH given AS (
     vendor_error_code text)
 )"""
 
+#: since when the fault lasts: repeating it, or saying more of it, does not begin it anew
+_FAULTED_AT = "CASE WHEN g.status = 'faulted' THEN coalesce(s.faulted_at, g.received_at) END"
+
 _LOG = """
 INSERT INTO hardware_status_log (at, partner_id, charge_point_id, evse_id, network_id, status, error_code, info,
   vendor_error_code, reported_at)
@@ -82,7 +85,8 @@ _EVSES = f"""{_GIVEN}, was AS (
   JOIN given g ON g.evse_id = s.evse_id ORDER BY s.evse_id FOR NO KEY UPDATE OF s
 ), done AS (
   UPDATE evse_state s SET status = g.status, error_code = g.error_code, error_info = g.info,
-    vendor_error_code = g.vendor_error_code, status_at = g.reported_at, status_received_at = g.received_at
+    vendor_error_code = g.vendor_error_code, status_at = g.reported_at, status_received_at = g.received_at,
+    faulted_at = {_FAULTED_AT}
   FROM given g, was WHERE s.evse_id = g.evse_id AND was.evse_id = g.evse_id AND NOT ({_LATE})
 ), changed AS (
   SELECT g.* FROM given g JOIN was ON was.evse_id = g.evse_id
@@ -95,7 +99,7 @@ _STATIONS = f"""{_GIVEN}, was AS (
   JOIN given g ON g.charge_point_id = s.charge_point_id ORDER BY s.charge_point_id FOR NO KEY UPDATE OF s
 ), done AS (
   UPDATE charge_point_state s SET status = g.status, error_code = g.error_code, error_info = g.info,
-    status_at = g.reported_at, status_received_at = g.received_at
+    status_at = g.reported_at, status_received_at = g.received_at, faulted_at = {_FAULTED_AT}
   FROM given g, was
   WHERE s.charge_point_id = g.charge_point_id AND was.charge_point_id = g.charge_point_id AND NOT ({_LATE})
 ), changed AS (
@@ -119,6 +123,25 @@ WHERE charging_session.evse_id = g.evse_id AND charging_session.status IN ('acti
   AND charging_ended_at <= g.at
 """
 
+#: what reports Faulted or Unavailable cannot be kept for anybody (OCPP 1.6, 3.13; stations.md, line 21). By what is
+#: stored: a report that came out of order is no news.
+_RESERVATIONS = """
+UPDATE reservation SET status = 'ended', ended_at = g.at, end_reason = g.why FROM (
+  SELECT r.id, asked.at, CASE WHEN e.status = 'faulted' THEN 'The EVSE reports a fault'
+    WHEN e.status = 'unavailable' THEN 'The EVSE reports that it is unavailable'
+    WHEN s.status = 'faulted' THEN 'The charge point reports a fault'
+    ELSE 'The charge point reports that it is unavailable' END AS why
+  FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS asked(charge_point_id, evse_id, at)
+  JOIN reservation r ON r.charge_point_id = asked.charge_point_id AND r.evse_id = coalesce(asked.evse_id, r.evse_id)
+  JOIN evse_state e ON e.evse_id = r.evse_id
+  JOIN charge_point_state s ON s.charge_point_id = r.charge_point_id
+  WHERE r.status IN ('pending', 'active')
+    AND (e.status IN ('faulted', 'unavailable') OR s.status IN ('faulted', 'unavailable'))
+  FOR NO KEY UPDATE OF r
+) g WHERE reservation.id = g.id
+"""
+
+_OUT_OF_USE = frozenset({ReportedStatus.FAULTED, ReportedStatus.UNAVAILABLE})
 _IDLE = frozenset({ReportedStatus.SUSPENDED_EV, ReportedStatus.FINISHING})
 
 
@@ -146,6 +169,12 @@ def _write_statuses(cursor: psycopg.Cursor[Any], items: Sequence[StatusReport]) 
         for statement, rows in ((_EVSES, evses), (_STATIONS, stations), (_UNREGISTERED, unregistered)):
             if rows:
                 cursor.execute(statement, (orjson.dumps(rows).decode(),))
+        out = [i for i in group if i.status in _OUT_OF_USE and (i.evse_id is not None or i.network_id == 0)]
+        if out:
+            cursor.execute(
+                _RESERVATIONS,
+                ([i.charge_point_id for i in out], [i.evse_id for i in out], [i.received_at for i in out]),
+            )
         idle = [i for i in evses if i.status in _IDLE]
         if idle:
             # a station's clock may be ahead, the idle fee must not be

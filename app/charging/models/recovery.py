@@ -91,6 +91,11 @@ class Outage(Base):
         of_charge_point("outage"),
         Index("uq_outage_open", "charge_point_id", unique=True, postgresql_where=text("ended_at IS NULL")),
         Index("ix_outage_charge_point_id_id", "charge_point_id", "id"),
+        Index(
+            "ix_outage_unanswered",
+            "mail_key",
+            postgresql_where=text("mailed_at IS NOT NULL AND back_mailed_at IS NULL"),
+        ),
     )
 
     id: Mapped[BigId]
@@ -98,4 +103,9 @@ class Outage(Base):
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     began_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
+    #: when it was seen to be long-term; it is mailed a minute later, to tell one station from all of them
+    noticed_at: Mapped[datetime]
+    #: key of the mail that told of it, alone (``outage:17``) or with others (``outages:17``)
+    mail_key: Mapped[str | None] = mapped_column(String(120))
     mailed_at: Mapped[datetime | None]
+    back_mailed_at: Mapped[datetime | None]
