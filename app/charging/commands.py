@@ -18,7 +18,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.assets.models import ChargePoint, Evse
+from app.assets.models import ChargePoint, Evse, SystemStatus
 from app.charging import gateways, lifecycle
 from app.charging.endings import announce
 from app.charging.lifecycle import SessionEvent, SessionStatus
@@ -47,6 +47,7 @@ class CommandName(StrEnum):
     STOP_SESSION = "stop_session"  # session_id
     GET_CONFIGURATION = "get_configuration"  # keys: list, empty for all
     CHANGE_CONFIGURATION = "change_configuration"  # key, value
+    CHANGE_PASSWORD = "change_password"  # noqa: S105 (a name) value: hexadecimal digits, sealed (app.charging.sealing)
     UPDATE_FIRMWARE = "update_firmware"  # update_id, location, retrieve_at; optional: retries, retry_interval_s,
     # install_at; signed: signing_certificate, signature
     GET_DIAGNOSTICS = (
@@ -59,7 +60,7 @@ class CommandName(StrEnum):
     CLEAR_CHARGING_PROFILE = "clear_charging_profile"  # all optional: profile_id, network_id, purpose, stack_level
     SEND_LOCAL_LIST = "send_local_list"  # version, full, entries: [{id_tag, info | None}]
     GET_LOCAL_LIST_VERSION = "get_local_list_version"
-    RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at
+    RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at; optional: parent
     CANCEL_RESERVATION = "cancel_reservation"  # reservation_id
     INSTALL_CERTIFICATE = "install_certificate"  # use, pem
     DELETE_CERTIFICATE = "delete_certificate"  # hash_data
@@ -79,6 +80,7 @@ TITLES = {
     CommandName.STOP_SESSION: "Stop session",
     CommandName.GET_CONFIGURATION: "Read configuration",
     CommandName.CHANGE_CONFIGURATION: "Change configuration",
+    CommandName.CHANGE_PASSWORD: "Change network password",
     CommandName.UPDATE_FIRMWARE: "Update firmware",
     CommandName.GET_DIAGNOSTICS: "Get diagnostics",
     CommandName.GET_LOG: "Get log",
@@ -107,7 +109,9 @@ class Answer:
     reboot_required | rejected | not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE
     starts_at, duration_s, unit, min_rate, periods: [{start_s, limit, phases}]; SEND_LOCAL_LIST result: accepted |
     failed | not_supported | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted |
-    occupied | rejected | unavailable; GET_CERTIFICATES certificates: [hash_data]; DATA_TRANSFER data.
+    occupied | rejected | unavailable; GET_CERTIFICATES certificates: [hash_data]; DELETE_CERTIFICATE result:
+    accepted | not_found | failed; DATA_TRANSFER data. Any of them: perhaps_received, when the connection ended before
+    the answer to what had been sent.
     """
 
     status: ActionStatus
@@ -154,6 +158,10 @@ class NotManaged(Exception):
     """The charge point is not managed by the operator; it cannot be sent commands."""
 
 
+class DemonstrationOnly(NotManaged):
+    """The charge point's status is Demo: there is none that could be sent commands. Manual, "Status"."""
+
+
 @dataclass(frozen=True)
 class Command:
     """A claimed command, as the gateway needs it."""
@@ -180,10 +188,10 @@ def request_command(
 ) -> Action:
     """Write the command as a pending row; it is sent when the transaction commits. Flushes.
 
-    ``actor`` None: a rule of the system. ``timeout_s`` None: as in Settings. Raises NotManaged and ReasonRequired.
+    ``actor`` None: a rule of the system. ``timeout_s`` None: as in Settings. Raises NotManaged, DemonstrationOnly and
+    ReasonRequired.
     """
-    if not charge_point.managed_by_operator:
-        raise NotManaged(f"{charge_point.name} is not managed by the operator")
+    check_reachable(charge_point)
     if timeout_s is None:
         timeout_s = settings.get_int(session, "charge_point.command_timeout_seconds")
     action = open_action(
@@ -207,6 +215,16 @@ def request_command(
         session, REQUESTED, partner_id=charge_point.partner_id, action_id=action.id, charge_point_id=charge_point.id
     )
     return action
+
+
+def check_reachable(charge_point: ChargePoint) -> None:
+    """Raise NotManaged or DemonstrationOnly for a charge point that no command could ever reach."""
+    if not charge_point.managed_by_operator:
+        raise NotManaged(f"{charge_point.name} is not managed by the operator: it cannot be sent anything")
+    if charge_point.status is SystemStatus.DEMO:
+        raise DemonstrationOnly(
+            f"{charge_point.name} is for demonstration only: there is no actual charge point to send this to"
+        )
 
 
 def hand_over(client: redis.Redis, *, action_id: int, charge_point_id: int) -> bool:

@@ -5,8 +5,11 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES: tuple[str, ...] = (
+    "app.charging.reservations",
     "app.charging.diagnostics",
     "app.charging.firmware",
+    "app.charging.certificate_outcomes",
+    "app.charging.station_security",
 )
 
 

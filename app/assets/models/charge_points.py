@@ -163,6 +163,8 @@ class ChargePoint(Base):
     password_hash: Mapped[str | None] = mapped_column(String(200))
     #: a new password on its way to the station: both are accepted until it has come with this one
     next_password_hash: Mapped[str | None] = mapped_column(String(200))
+    #: when the station first came with a password that was changed from the screen
+    password_changed_at: Mapped[datetime | None]
     security_profile: Mapped[SecurityProfile] = mapped_column(
         enum_type(SecurityProfile, "security_profile"), server_default="0"
     )

@@ -1,10 +1,10 @@
-"""Certificates (OCPP 1.6 security whitepaper, 4.3 to 4.7)."""
+"""The network password and certificates (OCPP 1.6 security whitepaper, 2.2 and 4.3 to 4.7)."""
 
 from __future__ import annotations
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
-from ocpp_ws.v16.outgoing.reading import Outgoing, Payload
+from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, with_result
 
 _USES = {
     "central_system_root": "CentralSystemRootCertificate",
@@ -22,9 +22,16 @@ MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.INSTALL_CERTIFICATE: Outgoing(
         "InstallCertificate", lambda r: {"certificateType": _USES[r["use"]], "certificate": r["pem"]}
     ),
-    CommandName.DELETE_CERTIFICATE: Outgoing("DeleteCertificate", lambda r: {"certificateHashData": r["hash_data"]}),
+    CommandName.DELETE_CERTIFICATE: Outgoing(
+        "DeleteCertificate",
+        lambda r: {"certificateHashData": r["hash_data"]},
+        with_result({"Accepted": "accepted", "NotFound": "not_found", "Failed": "failed"}),
+    ),
     CommandName.GET_CERTIFICATES: Outgoing(
         "GetInstalledCertificateIds", lambda r: {"certificateType": _USES[r["use"]]}, _read_certificates
+    ),
+    CommandName.CHANGE_PASSWORD: Outgoing(
+        "ChangeConfiguration", lambda r: {"key": "AuthorizationKey", "value": r["value"]}
     ),
     CommandName.SEND_CERTIFICATE: Outgoing("CertificateSigned", lambda r: {"certificateChain": r["chain"]}),
 }
