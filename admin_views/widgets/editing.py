@@ -227,12 +227,16 @@ class EditMixin:
         if not self.can_delete_row(obj):
             abort(403)
         if request.method == "GET":
-            return self.render("model/_delete.html", obj=obj)
+            return self.render("model/_delete.html", obj=obj, warning=self.delete_warning(obj))
         label = str(obj)
         if self.delete_model(obj):
             flash(f"{self.singular} “{label}” was deleted.", "success")
             return redirect(self.get_url(f"{self.endpoint}.index_view"))
         return redirect(self.get_url(f"{self.endpoint}.details_view", id=request.values["id"]))
+
+    def delete_warning(self, obj: Any) -> str:
+        """What else is lost when the record goes, said before it does."""
+        return ""
 
     def delete_model(self, model: Any) -> bool:
         """Delete with an audit entry; False and a message if other records still need it."""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.assets.models import ChargePoint, ChargingZone
+from app.assets.models import ChargePoint, ChargingZone, Location, Tag, evse_tag
 
 
 def charge_points_by_location(session: Session, location_ids: Iterable[int]) -> dict[int, int]:
@@ -48,3 +49,28 @@ def known_identifiers(session: Session, identifiers: Iterable[str]) -> dict[str,
         select(func.lower(ChargePoint.identifier), ChargePoint.id).where(func.lower(ChargePoint.identifier).in_(wanted))
     )
     return {row[0]: row[1] for row in rows}
+
+
+def locations_by_image(session: Session, image_ids: Iterable[int]) -> dict[int, int]:
+    """How many locations show each of these location images; unused ones are left out."""
+    return _counted(session, Location.image_id, image_ids)
+
+
+def charge_points_by_notice(session: Session, notice_ids: Iterable[int]) -> dict[int, int]:
+    """How many charge points show each of these notices; unused ones are left out."""
+    return _counted(session, ChargePoint.notice_id, notice_ids)
+
+
+def evses_by_tag(session: Session, tag_ids: Iterable[int]) -> dict[int, int]:
+    """How many EVSEs carry each of these tags; unused ones are left out."""
+    return _counted(session, evse_tag.c.tag_id, tag_ids)
+
+
+def _counted(session: Session, column: Any, numbers: Iterable[int]) -> dict[int, int]:
+    rows = session.execute(select(column, func.count()).where(column.in_(list(numbers))).group_by(column))
+    return {row[0]: row[1] for row in rows}
+
+
+def tag_names(session: Session, *, limit: int = 500) -> list[str]:
+    """The tags there are, by name."""
+    return list(session.scalars(select(Tag.name).order_by(Tag.name).limit(limit)))

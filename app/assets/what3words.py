@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.assets import verbs
 from app.core import settings
+from app.core.vault import VaultLocked
 
 KEY = "geocoding.what3words_key"
 TIMEOUT_S = 5.0
@@ -31,21 +32,20 @@ class What3wordsFailed(Exception):
     """No words could be had; the message says why, for an admin."""
 
 
-def has_key(session: Session, *, secret_key: str) -> bool:
+def has_key(session: Session) -> bool:
     """Whether the service can be asked."""
-    return bool(_key(session, secret_key))
+    try:
+        return bool(settings.get_secret(session, KEY))
+    except VaultLocked:
+        return False
 
 
-def _key(session: Session, secret_key: str) -> str:
-    reader = getattr(settings, "get_secret", None)
-    return str(reader(session, KEY, secret_key=secret_key) if reader else settings.get_text(session, KEY))
-
-
-def words_of(
-    session: Session, *, latitude: float, longitude: float, secret_key: str, endpoint: str | None = None
-) -> str:
+def words_of(session: Session, *, latitude: float, longitude: float, endpoint: str | None = None) -> str:
     """word1.word2.word3 of the square in which these coordinates lie. Raises What3wordsFailed."""
-    key = _key(session, secret_key)
+    try:
+        key = settings.get_secret(session, KEY)
+    except VaultLocked:
+        key = ""
     if not key:
         raise What3wordsFailed("No what3words API key is set in CONFIGURATION > Settings > Addresses.")
     client = what3words.Geocoder(key, **({"end_point": endpoint} if endpoint else {}))
