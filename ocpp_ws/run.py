@@ -22,6 +22,8 @@ log = structlog.get_logger("ocpp_ws.run")
 
 WsgiApp = Callable[..., Iterable[bytes]]
 _OPERATIONS = ("/healthz", "/readyz", "/metrics")
+#: firmware and diagnostics: a station that reaches one server need not reach another
+_FILES = "/files/"
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -71,10 +73,11 @@ def _nobody(_socket: StationSocket, _admission: Admission) -> None:
 
 
 def only_operations(wsgi_app: WsgiApp) -> WsgiApp:
-    """The application of a process that serves stations only: health and metrics, nothing else."""
+    """The application of a process that serves stations only: health, metrics and their files, nothing else."""
 
     def operations(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        if environ.get("PATH_INFO") in _OPERATIONS:
+        path = environ.get("PATH_INFO", "")
+        if path in _OPERATIONS or path.startswith(_FILES):
             return wsgi_app(environ, start_response)
         start_response("404 Not Found", [("Content-Type", "text/plain; charset=utf-8")])
         return [b"This server serves charge points only\n"]

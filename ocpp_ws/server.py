@@ -7,12 +7,13 @@ own greenlet and may wait for a database.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from gevent import GreenletExit, Timeout
+from gevent import GreenletExit, Timeout, sleep
 from gevent import socket as gsocket
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
@@ -30,7 +31,11 @@ OnConnect = Callable[[StationSocket, Admission], None]
 DEFAULT_PROTOCOLS: Final = ("ocpp2.0.1", "ocpp1.6")
 """Best first: a station that speaks several gets the first of these."""
 
+LEAVE_BODY: Final = "sync.leave_body"
+"""In a request's environment: call it to have the rest of the body let be, before answering."""
+
 _KEEP_ALIVE_IDLE_S: Final = 75.0
+_REFUSED_BODY_S: Final = 2.0
 _STATION_SOCKET_BUFFER_BYTES: Final = 64 * 1024
 _log = structlog.get_logger("ocpp_ws.server")
 
@@ -108,10 +113,26 @@ class _NoBody:
         """What WSGIHandler calls after an answer, to reach the next request."""
 
 
+class _RestOfBody:
+    """What is left of a refused body: listened to for a moment, so that the answer is read, then cut off."""
+
+    def __init__(self, body: Any) -> None:
+        self._body = body
+
+    def _discard(self) -> None:
+        """What WSGIHandler calls after an answer. Raises OSError when the rest is malformed, which is passed over."""
+        self._body.send_100_continue_enabled = False
+        deadline = time.monotonic() + _REFUSED_BODY_S
+        with Timeout(_REFUSED_BODY_S, False):
+            while time.monotonic() < deadline and self._body.read(READ_BYTES):
+                sleep(0)
+
+
 class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket has no types
     """One TCP connection: HTTP requests until one of them becomes a station's WebSocket."""
 
     server: StationServer
+    wsgi_input: Any
 
     def __init__(self, sock: Any, address: Any, server: StationServer) -> None:
         _tune(sock)
@@ -158,9 +179,15 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
         """The WSGI environment; a station's request needs none."""
         if not handshake.is_station_path(self.path):
             environ: dict[str, Any] = super().get_environ()
+            environ[LEAVE_BODY] = self._leave_body
             return environ
         self.wsgi_input = _NoBody()
         return {}
+
+    def _leave_body(self) -> None:
+        """For the application: what is left of the request's body is not wanted; the connection ends."""
+        self.close_connection = True
+        self.wsgi_input = _RestOfBody(self.wsgi_input)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ocpp_ws.connection import Handler
-from ocpp_ws.v16 import authorization, boot, data_transfer, metering, notifications, status, transactions
+from ocpp_ws.v16 import authorization, boot, data_transfer, firmware, metering, notifications, status, transactions
 
 HANDLERS: Mapping[str, Handler] = {
     "BootNotification": boot.boot_notification,
@@ -16,10 +16,10 @@ HANDLERS: Mapping[str, Handler] = {
     "StopTransaction": transactions.stop_transaction,
     "MeterValues": metering.meter_values,
     "DataTransfer": data_transfer.data_transfer,
-    "FirmwareStatusNotification": notifications.confirm,
-    "DiagnosticsStatusNotification": notifications.confirm,
-    "LogStatusNotification": notifications.confirm,
-    "SignedFirmwareStatusNotification": notifications.confirm,
+    "FirmwareStatusNotification": firmware.firmware_status_notification,
+    "DiagnosticsStatusNotification": firmware.diagnostics_status_notification,
+    "LogStatusNotification": firmware.log_status_notification,
+    "SignedFirmwareStatusNotification": firmware.signed_firmware_status_notification,
     "SecurityEventNotification": notifications.confirm,
     "SignCertificate": notifications.refuse_certificate,
 }
