@@ -7,11 +7,12 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.charging import clockwork, commands, connectivity, diagnostics, firmware
-from app.core import partitions, settings
+from app.charging import clockwork, commands, connectivity, diagnostics, firmware, mock, reservation_clockwork
+from app.core import mail_delivery, partitions, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import OWNER_ROLE, db, plain_url, transaction
+from jobs.beside import run_beside
 
 log = structlog.get_logger(__name__)
 
@@ -40,6 +41,16 @@ def watch_sessions() -> int:
         except SQLAlchemyError:  # one of them must not keep the others from their work; the next tick repeats it
             log.exception("watch_sessions.failed", rule=due.__name__)
     return changed
+
+
+def send_mails() -> bool:
+    """Send what is due in the outbox, beside the other jobs: a mail server may take its time."""
+    return run_beside(current_app._get_current_object(), deliver_mails)  # type: ignore[attr-defined]
+
+
+def deliver_mails() -> int:
+    """Send what is due in the outbox; no transaction is open while the server is spoken to."""
+    return mail_delivery.send_due(transaction, clock=utcnow)
 
 
 def expire_commands() -> int:
@@ -92,3 +103,21 @@ def forget_files() -> int:
         forgotten += done
         if done < diagnostics.BATCH:
             return forgotten
+
+
+def watch_reservations() -> int:
+    """Expire, end and cancel reservations, and remind their users; each rule in a transaction of its own."""
+    changed = 0
+    for rule in reservation_clockwork.RULES:
+        try:
+            with transaction() as session:
+                changed += rule(session, now=utcnow())
+        except SQLAlchemyError:  # one of them must not keep the others from their work; the next tick repeats it
+            log.exception("watch_reservations.failed", rule=rule.__name__)
+    return changed
+
+
+def run_mock_sessions() -> int:
+    """Bring the sessions of Demo stations up to now."""
+    with transaction() as session:
+        return mock.advance_all(session, now=utcnow())

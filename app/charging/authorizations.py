@@ -14,8 +14,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.assets.models import AccessType, ChargePoint, Evse
+from app.assets.models import AccessType, ChargePoint, Evse, EvseStatus, ZoneStatus
 from app.billing import ledger
+from app.charging import reserved
 from app.charging.authorize import (
     AuthorizationFacts,
     BillingFacts,
@@ -30,7 +31,7 @@ from app.charging.authorize import (
     decide,
     normalise_id_tag,
 )
-from app.charging.lifecycle import OVERDUE, RUNNING
+from app.charging.lifecycle import OVERDUE, RUNNING, SessionStatus
 from app.charging.models import Authorization, AuthorizationResult, AuthorizationSource, ChargingSession
 from app.charging.station import Station
 from app.core import events, settings
@@ -50,12 +51,16 @@ REUSE_WITHIN = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Answer:
-    """The outcome for the station and for the session to come."""
+    """The outcome for the station and for the session to come.
+
+    ``parent`` is the token that all tags of the user have in common, while an EVSE of the station is kept for the user.
+    """
 
     authorization_id: int
     decision: Decision
     user_id: int | None
     expires_at: datetime | None
+    parent: str | None = None
 
     @property
     def accepted(self) -> bool:
@@ -110,7 +115,23 @@ def authorize(
         authorization_id=row.id,
         charge_point_id=station.id,
     )
-    return Answer(row.id, decision, user_id, expires_at)
+    return Answer(row.id, decision, user_id, expires_at, parent=_parent(session, station, decision, user_id, now))
+
+
+def source_of(station: Station) -> AuthorizationSource:
+    """As what a token shown at a station counts: where nobody is asked, as a plugged-in car, whatever it is.
+
+    Manual, "Plug-n-charge without authorization": all sessions in this case are anonymous.
+    """
+    return AuthorizationSource.PLUG_AND_CHARGE if station.plug_and_charge else AuthorizationSource.RFID_TAG
+
+
+def _parent(session: Session, station: Station, decision: Decision, user_id: int | None, now: datetime) -> str | None:
+    if not decision.accepted or user_id is None:
+        return None
+    if not reserved.holds_one_at(session, user_id=user_id, charge_point_id=station.id, now=now):
+        return None
+    return reserved.parent_token(user_id)
 
 
 def refuse(session: Session, answer: Answer, reason: RejectReason) -> Answer:
@@ -137,10 +158,29 @@ def decide_for_user(
         AuthorizationFacts(
             now=now,
             station=_station_facts(charge_point),
-            evse=EvseFacts(status=evse.status.value, has_tariff_group=evse.tariff_group_id is not None),
+            evse=_evse_facts(session, evse, now),
             user=_user_facts(session, user, None),
             billing=_billing_facts(session, user.id, free=free),
             concurrent_sessions_allowed=bool(settings.get(session, "session.allow_concurrent")),
+        )
+    )
+
+
+def decide_reservation(
+    session: Session, *, charge_point: ChargePoint, evse: Evse, user: User, now: datetime
+) -> Decision:
+    """Whether an EVSE could be kept for a user: what holds about the place and the account, not about money.
+
+    What the user owes, or still charges elsewhere, may be put right on the way. Records nothing.
+    """
+    facts = _user_facts(session, user, None)
+    return decide(
+        AuthorizationFacts(
+            now=now,
+            station=_station_facts(charge_point),
+            evse=_evse_facts(session, evse, now),
+            user=replace(facts, running_sessions=0, outstanding_amount=Decimal(0)),
+            billing=BillingFacts(strategy=BillingStrategy.NONE, made_free_by_operator=True),
         )
     )
 
@@ -186,13 +226,14 @@ def _load_facts(
 ) -> tuple[AuthorizationFacts, int | None, datetime | None]:
     charge_point = session.get_one(ChargePoint, station.id)
     evse = session.get(Evse, evse_id) if evse_id is not None else None
-    token, user, expires_at, free = _token_facts(session, station, id_tag, started_at or now)
+    at = reserved.moment_of_start(at=started_at or now, now=now)
     anonymous = source is AuthorizationSource.PLUG_AND_CHARGE
+    token, user, expires_at, free = _token_facts(session, station, None if anonymous else id_tag, started_at or now)
     facts = AuthorizationFacts(
         now=now,
         station=_station_facts(charge_point),
         driver=DriverKind.ANONYMOUS if anonymous else DriverKind.USER,
-        evse=EvseFacts(status=evse.status.value, has_tariff_group=evse.tariff_group_id is not None) if evse else None,
+        evse=_evse_facts(session, evse, at) if evse else None,
         token=None if anonymous else token,
         user=_user_facts(session, user, except_session_id) if user else None,
         billing=_billing_facts(session, user.id if user else None, free=free),
@@ -204,21 +245,35 @@ def _load_facts(
 def _station_facts(charge_point: ChargePoint) -> StationFacts:
     return StationFacts(
         status=charge_point.status.value,
+        zone_active=charge_point.zone.status is ZoneStatus.ACTIVE,
         is_private=charge_point.access_type is AccessType.PRIVATE,
         owner_partner_id=charge_point.partner_id,
+    )
+
+
+def _evse_facts(session: Session, evse: Evse, at: datetime) -> EvseFacts:
+    kept = reserved.open_on(session, evse_id=evse.id, at=at)
+    return EvseFacts(
+        status=evse.status.value,
+        has_tariff_group=evse.tariff_group_id is not None,
+        connector_active=not evse.connectors or any(each.status is EvseStatus.ACTIVE for each in evse.connectors),
+        reserved_for_user_id=kept.user_id if kept else None,
     )
 
 
 def _token_facts(
     session: Session, station: Station, id_tag: str | None, at: datetime
 ) -> tuple[TokenFacts, User | None, datetime | None, bool]:
-    """What a token is: an RFID tag's, or that of a session an operator is starting (and then maybe free)."""
+    """What a token is: an RFID tag's, a reservation's, or of a session an operator is starting (then maybe free)."""
     if not id_tag:
         return TokenFacts(known=False), None, None, False
     remote = remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=at)
     if remote is not None:
         free = (remote.tariff_snapshot or {}).get("type") == "free"
         return TokenFacts(known=True), session.get(User, remote.user_id), None, free
+    kept = reserved.by_token(session, charge_point_id=station.id, id_tag=id_tag, at=at)
+    if kept is not None:
+        return TokenFacts(known=True), kept.user, None, False
     tag = session.scalars(select(RfidTag).where(func.upper(RfidTag.tag_id) == normalise_id_tag(id_tag))).one_or_none()
     if tag is None:
         return TokenFacts(known=False), None, None, False
@@ -250,6 +305,21 @@ def remote_session(
     limit = timedelta(seconds=settings.get_int(session, "session.fail_starting_after_seconds"))
     in_time = row.created_at - REMOTE_CLOCK_SLACK <= at <= row.created_at + limit
     return row if row.failure_reason in OVERDUE and in_time else None
+
+
+def _awaited(session: Session, charge_point_id: int, normal: str) -> ChargingSession | None:
+    """The session an operator has started that waits for this token, an RFID tag's or a reservation's."""
+    return session.scalars(
+        select(ChargingSession)
+        .where(
+            ChargingSession.charge_point_id == charge_point_id,
+            ChargingSession.status == SessionStatus.PENDING,
+            ChargingSession.source == AuthorizationSource.OPERATOR,
+            func.upper(ChargingSession.id_tag) == normal,
+        )
+        .order_by(ChargingSession.id.desc())
+        .limit(1)
+    ).one_or_none()
 
 
 def _user_facts(session: Session, user: User, except_session_id: int | None) -> UserFacts:

@@ -5,6 +5,8 @@ sessions at once, reservation, outstanding amount, billing strategy, corporate l
 fails gives the reason that is stored and shown.
 
 What the texts leave open, decided here:
+- A Disabled charging zone takes its charge points out of service (manual, "Adding a Charging Zone"), and an EVSE all of
+  whose connectors are Disabled or Out of order has nothing to charge with.
 - No tariff group stands between outstanding amount and billing strategy, because the strategy's minimum
   balance may come from the tariff; without tariff the later reason would mislead the operator.
 - Without an EVSE (a station may ask before it knows which one) the EVSE's own checks wait for the start.
@@ -31,7 +33,9 @@ class RejectReason(StrEnum):
     """Why somebody may not charge, in the order of the checks."""
 
     CHARGE_POINT_NOT_IN_SERVICE = "charge_point_not_in_service"
+    ZONE_NOT_IN_SERVICE = "zone_not_in_service"
     EVSE_NOT_IN_SERVICE = "evse_not_in_service"
+    CONNECTORS_NOT_IN_SERVICE = "connectors_not_in_service"
     TAG_UNKNOWN = "tag_unknown"
     TAG_DISABLED = "tag_disabled"
     TAG_EXPIRED = "tag_expired"
@@ -58,7 +62,9 @@ class RejectReason(StrEnum):
 
 _REASON_LABELS = {
     RejectReason.CHARGE_POINT_NOT_IN_SERVICE: "The charge point's status is not Active or Demo",
+    RejectReason.ZONE_NOT_IN_SERVICE: "The charging zone is Disabled",
     RejectReason.EVSE_NOT_IN_SERVICE: "The EVSE's status is not Active",
+    RejectReason.CONNECTORS_NOT_IN_SERVICE: "None of the EVSE's connectors is Active",
     RejectReason.TAG_UNKNOWN: "The RFID tag is not registered",
     RejectReason.TAG_DISABLED: "The RFID tag is disabled",
     RejectReason.TAG_EXPIRED: "The RFID tag has expired",
@@ -107,19 +113,24 @@ class PaidFrom(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StationFacts:
-    """The charge point: the operator's system status, its access and its owner."""
+    """The charge point: the operator's system status, its zone's, its access and its owner."""
 
     status: str
+    zone_active: bool = True
     is_private: bool = False
     owner_partner_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvseFacts:
-    """The EVSE: the operator's status, whether it can be priced, for whom it is reserved (None: nobody)."""
+    """The EVSE: the operator's status, whether it can be priced, for whom it is reserved (None: nobody).
+
+    ``connector_active`` is False when it has connectors, and none of them is Active.
+    """
 
     status: str
     has_tariff_group: bool
+    connector_active: bool = True
     reserved_for_user_id: int | None = None
 
 
@@ -220,8 +231,12 @@ def normalise_id_tag(id_tag: str) -> str:
 def _station(facts: AuthorizationFacts) -> RejectReason | None:
     if facts.station.status not in _USABLE_STATUSES:
         return RejectReason.CHARGE_POINT_NOT_IN_SERVICE
+    if not facts.station.zone_active:
+        return RejectReason.ZONE_NOT_IN_SERVICE
     if facts.evse is not None and facts.evse.status not in _USABLE_STATUSES:
         return RejectReason.EVSE_NOT_IN_SERVICE
+    if facts.evse is not None and not facts.evse.connector_active:
+        return RejectReason.CONNECTORS_NOT_IN_SERVICE
     return None
 
 

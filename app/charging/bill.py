@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from app.billing import ledger
 from app.billing.models import BalanceAccount, LedgerEntryType, Transaction, TransactionStatus, TransactionType
-from app.charging.flags import PRICE_PROBLEM, add_flag
+from app.charging.flags import DEMO, PRICE_PROBLEM, add_flag
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import LARGEST_ID, ChargingSession, MeterReading
 from app.core import events
@@ -135,7 +135,9 @@ def bill_session(session: Session, charging_session: ChargingSession, *, now: da
     charging_session.price_lines = lines_to_json(priced)
     charging_session.priced_at = now
     charging_session.flags = [f for f in charging_session.flags if f != PRICE_PROBLEM]
-    if total.gross.amount == 0:
+    if DEMO in charging_session.flags:  # the price is shown, nobody pays it
+        _conclude(session, charging_session, PaymentStatus.NOT_BILLED)
+    elif total.gross.amount == 0:
         _conclude(session, charging_session, PaymentStatus.FREE)
     elif charging_session.user_id is None:
         _conclude(session, charging_session, PaymentStatus.NOT_BILLED)

@@ -217,11 +217,14 @@ def request_command(
     return action
 
 
-def check_reachable(charge_point: ChargePoint) -> None:
-    """Raise NotManaged or DemonstrationOnly for a charge point that no command could ever reach."""
+def check_reachable(charge_point: ChargePoint, *, demo: bool = False) -> None:
+    """Raise NotManaged or DemonstrationOnly for a charge point that no command could ever reach.
+
+    ``demo``: what is to be done can be done for demonstration.
+    """
     if not charge_point.managed_by_operator:
         raise NotManaged(f"{charge_point.name} is not managed by the operator: it cannot be sent anything")
-    if charge_point.status is SystemStatus.DEMO:
+    if charge_point.status is SystemStatus.DEMO and not demo:
         raise DemonstrationOnly(
             f"{charge_point.name} is for demonstration only: there is no actual charge point to send this to"
         )

@@ -18,8 +18,10 @@ NO_STOP_MESSAGE = "no_stop_message"
 REPLACED = "replaced"
 STOP_BEFORE_START = "stop_before_start"
 STOPPED_UNSTARTED = "stopped_unstarted"
+DEMO = "demo"
 
 FLAGS = {
+    DEMO: "Demonstration without an actual charge point; never billed",
     "late_start": "Start reported more than a day late",
     "late_stop": "Stop reported more than a day late",
     clocks.AHEAD: "The station's clock is ahead; the arrival time was used",

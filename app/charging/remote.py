@@ -11,8 +11,8 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.assets.models import ChargePoint, Evse
-from app.charging import authorizations, commands, sessions
+from app.assets.models import ChargePoint, Evse, SystemStatus
+from app.charging import authorizations, commands, mock, reserved, sessions
 from app.charging.authorize import RejectReason
 from app.charging.commands import CommandName
 from app.charging.endings import announce, fail_session
@@ -146,7 +146,8 @@ def start_session(
     """Start a session on behalf of a user: it is Pending until the station really starts it.
 
     ``tariff_id`` None makes it free for the user; otherwise one of the EVSE's tariff group. Manual, "Starting a
-    Session". Raises StartRefused with the reason of the authorisation, EvseBusy, ReasonRequired, NotManaged.
+    Session". At a Demo station it is a mock session. Raises StartRefused with the reason of the authorisation,
+    EvseBusy, ReasonRequired, NotManaged.
     """
     sessions.lock_evse(session, evse.id)
     busy = session.scalars(
@@ -154,8 +155,9 @@ def start_session(
     ).first()
     if busy is not None:
         raise EvseBusy(f"Session {busy} is running on EVSE {evse.code}")
+    demo = evse.charge_point.status is SystemStatus.DEMO
     decision = authorizations.decide_for_user(
-        session, charge_point=evse.charge_point, evse=evse, user=user, free=tariff_id is None, now=now
+        session, charge_point=evse.charge_point, evse=evse, user=user, free=tariff_id is None or demo, now=now
     )
     if decision.reason is not None:
         raise StartRefused(decision.reason.label)
@@ -170,10 +172,15 @@ def start_session(
         created_at=now,
         flags=[],
     )
+    commands.check_reachable(evse.charge_point, demo=True)
     _set_chosen_tariff(session, row, evse, tariff_id)
     session.add(row)
     session.flush()
-    row.id_tag = authorizations.remote_token(row.id)
+    if demo:
+        return row, mock.begin(session, row, evse=evse, user=user, reason=reason, actor=actor, now=now)
+    # a station that keeps the EVSE for the user lets nobody else start: not even us, but with the reservation's token
+    kept = reserved.open_on(session, evse_id=evse.id, at=now)
+    row.id_tag = kept.id_tag if kept else authorizations.remote_token(row.id)
     action = commands.request_command(
         session,
         charge_point=evse.charge_point,
@@ -223,6 +230,8 @@ def stop_session(
     row = session.get_one(ChargingSession, charging_session.id, with_for_update=True)
     after = next_status(row.status, SessionEvent.STOP_REQUESTED)
     evse = session.get_one(Evse, row.evse_id)
+    if mock.is_mock(row) and after is not SessionStatus.FAILED:
+        return mock.stop(session, row, evse=evse, reason=reason, actor=actor, now=now)
     if after is SessionStatus.FAILED:
         if not reason.strip():
             raise ReasonRequired("a reason is required; it is kept in the Actions log")

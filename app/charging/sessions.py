@@ -16,7 +16,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
-from app.charging import authorizations, clocks
+from app.charging import authorizations, clocks, reserved
 from app.charging.authorize import RejectReason, normalise_id_tag
 from app.charging.clocks import clean_time
 from app.charging.endings import announce, finish_by_rule
@@ -66,6 +66,7 @@ class StartOutcome:
     accepted: bool
     expires_at: datetime | None = None
     reason: str | None = None
+    parent: str | None = None
 
 
 def start_session(
@@ -78,11 +79,13 @@ def start_session(
     reported_at: datetime,
     now: datetime,
     reference: str | None = None,
+    reservation_id: int | None = None,
 ) -> StartOutcome:
     """A station has begun to charge: make its session, or take up the pending one. Flushes.
 
-    The same start again (same EVSE, token, time and meter) gets the same answer. A session is kept also when the
-    driver is refused, because energy may flow: it is flagged, and billed if there is anybody to bill.
+    The user's reservation (``reservation_id``, if the station names one) is used up. The same start again (same EVSE,
+    token, time and meter) gets the same answer. A session is kept also when the driver is refused, because energy may
+    flow: it is flagged, and billed if there is anybody to bill.
     """
     lock_evse(session, evse.id)
     key = start_key(evse.network_id, id_tag, reported_at, meter_start_wh, reference)
@@ -94,7 +97,7 @@ def start_session(
     started_at, time_flags = clean_time(reported_at, now)
     pending = _pending_session(session, evse, id_tag)
     remote = pending or authorizations.remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=started_at)
-    source = remote.source if remote is not None else _source_of(session, station, id_tag)
+    source = remote.source if remote is not None else authorizations.source_of(station)
     _close_predecessor(session, evse, started_at, now)
     answer = authorizations.authorize(
         session,
@@ -123,12 +126,15 @@ def start_session(
     if not answer.accepted:
         add_flag(row, UNAUTHORIZED_START)
     session.flush()
+    if answer.accepted:
+        reserved.use(session, charge=row, number=reservation_id, started_at=started_at, now=now)
     announce(session, "session.started", row)
     return StartOutcome(
         session_id=row.id,
         accepted=answer.accepted,
         expires_at=answer.expires_at,
         reason=str(answer.decision.reason) if answer.decision.reason else None,
+        parent=answer.parent,
     )
 
 
@@ -209,13 +215,6 @@ def _pending_session(session: Session, evse: EvseRef, id_tag: str | None) -> Cha
         if row.id_tag and normalise_id_tag(row.id_tag) == wanted:
             return row
     return None
-
-
-def _source_of(session: Session, station: Station, id_tag: str | None) -> AuthorizationSource:
-    if station.plug_and_charge:
-        known = id_tag and authorizations.is_registered(session, id_tag)
-        return AuthorizationSource.RFID_TAG if known else AuthorizationSource.PLUG_AND_CHARGE
-    return AuthorizationSource.RFID_TAG
 
 
 def _close_predecessor(session: Session, evse: EvseRef, started_at: datetime, now: datetime) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from app.charging import authorizations
-from app.charging.models import AuthorizationSource
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import now_of, served
 from ocpp_ws.v16.values import id_tag_of, tag_info
@@ -17,8 +16,12 @@ def authorize(connection: StationConnection, payload: dict[str, Any]) -> dict[st
     now = now_of(connection)
     answer = of.transact(
         lambda session: authorizations.authorize(
-            session, station=of.station, id_tag=id_tag_of(payload), source=AuthorizationSource.RFID_TAG, now=now
+            session,
+            station=of.station,
+            id_tag=id_tag_of(payload),
+            source=authorizations.source_of(of.station),
+            now=now,
         )
     )
     reason = str(answer.decision.reason) if answer.decision.reason else None
-    return {"idTagInfo": tag_info(answer.accepted, reason, answer.expires_at)}
+    return {"idTagInfo": tag_info(answer.accepted, reason, answer.expires_at, answer.parent)}

@@ -41,12 +41,13 @@ def start_transaction(connection: StationConnection, payload: dict[str, Any]) ->
             meter_start_wh=watt_hours(payload["meterStart"]),
             reported_at=moment(payload.get("timestamp"), now),
             now=now,
+            reservation_id=payload.get("reservationId"),
         )
     )
     of.meters.clear()
     return {
         "transactionId": outcome.session_id,
-        "idTagInfo": tag_info(outcome.accepted, outcome.reason, outcome.expires_at),
+        "idTagInfo": tag_info(outcome.accepted, outcome.reason, outcome.expires_at, outcome.parent),
     }
 
 

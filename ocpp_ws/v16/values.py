@@ -28,12 +28,16 @@ def moment(text: str | None, now: datetime) -> datetime:
         return now
 
 
-def tag_info(accepted: bool, reason: str | None = None, expires_at: datetime | None = None) -> dict[str, Any]:
-    """An IdTagInfo for a decision of ours."""
+def tag_info(
+    accepted: bool, reason: str | None = None, expires_at: datetime | None = None, parent: str | None = None
+) -> dict[str, Any]:
+    """An IdTagInfo for a decision of ours. ``parent``: what all tags of the driver have in common."""
     status = "Accepted" if accepted else _STATUSES.get(RejectReason(reason), "Blocked") if reason else "Invalid"
     info: dict[str, Any] = {"status": status}
     if expires_at is not None:
         info["expiryDate"] = format_timestamp(expires_at)
+    if parent is not None:
+        info["parentIdTag"] = parent
     return info
 
 

@@ -61,7 +61,9 @@ def test_when_everything_is_in_order_charging_is_allowed():
 # Each way to fail, in the order of the product's rule. Later ones are found only if no earlier one holds.
 FAILURES = [
     (R.CHARGE_POINT_NOT_IN_SERVICE, lambda f: change(f, "station", status="out_of_order")),
+    (R.ZONE_NOT_IN_SERVICE, lambda f: change(f, "station", zone_active=False)),
     (R.EVSE_NOT_IN_SERVICE, lambda f: change(f, "evse", status="disabled")),
+    (R.CONNECTORS_NOT_IN_SERVICE, lambda f: change(f, "evse", connector_active=False)),
     (R.TAG_UNKNOWN, lambda f: change(f, "token", known=False)),
     (R.TAG_DISABLED, lambda f: change(f, "token", active=False)),
     (R.TAG_EXPIRED, lambda f: change(f, "token", expires_at=NOW)),

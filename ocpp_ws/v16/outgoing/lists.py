@@ -57,12 +57,15 @@ MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.GET_LOCAL_LIST_VERSION: Outgoing("GetLocalListVersion", lambda r: {}, _read_version),
     CommandName.RESERVE: Outgoing(
         "ReserveNow",
-        lambda r: {
-            "connectorId": r["network_id"],
-            "expiryDate": r["expires_at"],
-            "idTag": r["id_tag"],
-            "reservationId": r["reservation_id"],
-        },
+        lambda r: present(
+            {
+                "connectorId": r["network_id"],
+                "expiryDate": r["expires_at"],
+                "idTag": r["id_tag"],
+                "parentIdTag": r.get("parent"),
+                "reservationId": r["reservation_id"],
+            }
+        ),
         with_result(
             {
                 "Accepted": "accepted",
