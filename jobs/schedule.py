@@ -47,6 +47,7 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.run_mock_sessions, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.bill_finished_sessions, timedelta(seconds=30)),
     Entry(tasks.send_mails, timedelta(seconds=10)),
+    Entry(tasks.configure_stations, timedelta(seconds=5)),
     Entry(tasks.watch_transfers, timedelta(seconds=10)),
     Entry(tasks.forget_files, timedelta(hours=1), timeout=timedelta(minutes=30)),
     Entry(tasks.keep_partitions, timedelta(hours=6), timeout=timedelta(minutes=30)),

@@ -7,7 +7,16 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.charging import clockwork, commands, connectivity, diagnostics, firmware, mock, reservation_clockwork
+from app.charging import (
+    boot_recipe,
+    clockwork,
+    commands,
+    connectivity,
+    diagnostics,
+    firmware,
+    mock,
+    reservation_clockwork,
+)
 from app.core import mail_delivery, partitions, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
@@ -83,6 +92,20 @@ def keep_partitions() -> list[str]:
         owner.execute("SET lock_timeout = '5s'")
         made = partitions.create_partitions(owner, now=utcnow())
         return made + partitions.drop_expired(owner, now=utcnow(), keep_days=keep)
+
+
+def configure_stations() -> int:
+    """Bring the configuration defaults to charge points after boot, and when they have changed."""
+    with transaction() as session:
+        due = boot_recipe.due(session, now=utcnow())
+    sent = 0
+    for charge_point_id in due:
+        try:
+            with transaction() as session:
+                sent += boot_recipe.tend(session, charge_point_id=charge_point_id, now=utcnow())
+        except SQLAlchemyError:  # one of them must not keep the others from it; the next tick repeats it
+            log.exception("configure_stations.failed", charge_point_id=charge_point_id)
+    return sent
 
 
 def watch_transfers() -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES: tuple[str, ...] = (
+    "app.charging.configuration",
+    "app.charging.boot_recipe",
     "app.charging.reservations",
     "app.charging.diagnostics",
     "app.charging.firmware",

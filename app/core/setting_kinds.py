@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import available_timezones
 
+#: of a line's key and value: what a charge point's configuration takes
+_LONGEST_KEY, _LONGEST_VALUE = 50, 500
 _EMAIL = re.compile(r"[^@\s,;]+@[^@\s,;]+\.[^@\s,;]+")
 
 
@@ -48,6 +50,8 @@ class Definition:
     maximum: int | None = None
     optional: bool = False
     choices: tuple[tuple[str, str], ...] = ()
+    #: of lines: keys that do not belong there, and where they do
+    refused_keys: tuple[tuple[str, str], ...] = ()
 
 
 def parse(definition: Definition, raw: Any) -> Any:
@@ -122,14 +126,26 @@ def _secret(definition: Definition, raw: Any) -> str:
 
 
 def _lines(definition: Definition, raw: Any) -> str:
-    """Lines of key=value, without empty ones and blanks at their ends."""
+    """Lines of key=value, without empty ones and blanks at their ends, each key once regardless of case."""
     kept = []
+    refused = {key.lower(): why for key, why in definition.refused_keys}
+    seen: dict[str, int] = {}
     for number, line in enumerate(str(raw).splitlines(), start=1):
         name, equals, value = (part.strip() for part in line.partition("="))
         if not (name or equals):
             continue
         if not name or not equals or any(char.isspace() for char in name):
             raise InvalidSetting(f"line {number}: key=value is expected")
+        if len(name) > _LONGEST_KEY or len(value) > _LONGEST_VALUE or not f"{name}{value}".isprintable():
+            raise InvalidSetting(
+                f"line {number}: at most {_LONGEST_KEY} characters for the key and {_LONGEST_VALUE} for the value, "
+                "all of them visible, are expected"
+            )
+        if name.lower() in refused:
+            raise InvalidSetting(f"line {number}: {name} {refused[name.lower()]}")
+        if name.lower() in seen:
+            raise InvalidSetting(f"line {number}: {name} stands in line {seen[name.lower()]} already")
+        seen[name.lower()] = number
         kept.append(f"{name}={value}")
     return _text(definition, "\n".join(kept))
 

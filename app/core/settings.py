@@ -8,6 +8,7 @@ Keys are the provisioning file's (``billing.strategy``). Manual, "Settings".
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, cast
 
@@ -127,7 +128,12 @@ DEFINITIONS: tuple[Definition, ...] = (
                "seconds", 5, 3600),
     Definition("charge_point.configuration_defaults", "Charge point configuration defaults", "Further keys", Kind.LINES,
                "", "One key=value a line; sent after boot, once per change. HeartbeatInterval and "
-               "MeterValueSampleInterval are sent from the settings above.", maximum=4000),
+               "MeterValueSampleInterval are sent from the settings above.", maximum=4000,
+               refused_keys=(
+                   ("HeartbeatInterval", "is sent from the setting Heartbeat interval above"),
+                   ("MeterValueSampleInterval", "is sent from the setting of that name above"),
+                   ("AuthorizationKey", "is the password of one charge point; it is rotated on its page"),
+               )),
     Definition("charge_point.configure_after_boot", "Charge point configuration defaults", "Configure after boot",
                Kind.BOOLEAN, True, "Can be switched off for single models in ASSETS > Quirk Book."),
     Definition("charge_point.configure_delay_seconds", "Charge point configuration defaults", "Wait after boot",
@@ -155,6 +161,9 @@ DEFINITIONS: tuple[Definition, ...] = (
 )  # fmt: skip
 
 BY_KEY: dict[str, Definition] = {d.key: d for d in DEFINITIONS}
+
+#: by key, what a floor above knows of a setting: a function that raises InvalidSetting for a value before it is stored
+CHECKS: dict[str, Callable[[Any], None]] = {}
 
 
 def groups() -> dict[str, list[Definition]]:
@@ -237,6 +246,8 @@ def change_setting(session: Session, *, key: str, value: Any, actor: Admin | Non
     """
     definition = BY_KEY[key]
     parsed = parse(definition, value)
+    if key in CHECKS:
+        CHECKS[key](parsed)
     secret = definition.kind is Kind.SECRET
     before = _secret_or_none(session, key) if secret else get(session, key)
     if parsed == before:
