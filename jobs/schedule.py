@@ -45,6 +45,7 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.expire_commands, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.watch_reservations, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.run_mock_sessions, timedelta(seconds=5), queue="urgent"),
+    Entry(tasks.keep_local_lists, timedelta(seconds=15)),
     Entry(tasks.bill_finished_sessions, timedelta(seconds=30)),
     Entry(tasks.send_mails, timedelta(seconds=10)),
     Entry(tasks.configure_stations, timedelta(seconds=5)),

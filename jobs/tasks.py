@@ -14,6 +14,7 @@ from app.charging import (
     connectivity,
     diagnostics,
     firmware,
+    local_list_sync,
     mock,
     reservation_clockwork,
 )
@@ -66,6 +67,12 @@ def expire_commands() -> int:
     """Give every command that nobody answered in time its outcome."""
     with transaction() as session:
         return commands.expire(session, now=utcnow())
+
+
+def keep_local_lists() -> int:
+    """Send what is missing to stations whose local auth list differs from what it should be."""
+    with transaction() as session:
+        return local_list_sync.keep_in_step(session, now=utcnow())
 
 
 def bill_finished_sessions() -> int:

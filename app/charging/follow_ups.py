@@ -8,6 +8,8 @@ MODULES: tuple[str, ...] = (
     "app.charging.configuration",
     "app.charging.boot_recipe",
     "app.charging.reservations",
+    "app.charging.smart_charging",
+    "app.charging.local_list_sync",
     "app.charging.diagnostics",
     "app.charging.firmware",
     "app.charging.certificate_outcomes",

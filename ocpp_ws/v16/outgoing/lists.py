@@ -8,9 +8,13 @@ from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
 from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, present, with_result
 
+_STATUSES = {"accepted": "Accepted", "blocked": "Blocked", "expired": "Expired"}
+
 
 def _entry(entry: Payload) -> Payload:
-    """``info`` None takes the tag off the list; otherwise it has status, and perhaps expires_at and parent."""
+    """``info`` None takes the tag off the list; otherwise it has status (accepted | blocked | expired), and perhaps
+    expires_at and parent.
+    """
     info: dict[str, Any] | None = entry.get("info")
     if info is None:
         return {"idTag": entry["id_tag"]}
@@ -18,7 +22,7 @@ def _entry(entry: Payload) -> Payload:
         "idTag": entry["id_tag"],
         "idTagInfo": present(
             {
-                "status": info["status"],
+                "status": _STATUSES[info["status"]],
                 "expiryDate": info.get("expires_at"),
                 "parentIdTag": info.get("parent"),
             }
