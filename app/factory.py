@@ -14,6 +14,7 @@ from app.charging import listeners
 from app.core import db, events, health, logs
 from app.core import redis as redis_clients
 from app.core.config import Config
+from app.core.proxies import Forwarded, TrustedProxies
 
 ROOT = Path(__file__).resolve().parents[1]
 csrf = CSRFProtect()
@@ -55,6 +56,7 @@ def build(config: Config, *, database_url: str, migration_url: str, redis_url: s
     health.init_app(flask_app)
     listeners.init_app(flask_app)
     _commands(flask_app)
+    flask_app.wsgi_app = Forwarded(flask_app.wsgi_app, TrustedProxies(config.trusted_proxies))  # type: ignore[method-assign]
     return flask_app
 
 

@@ -117,9 +117,7 @@ class CommandReader:
             response = of.connection.call(action, payload, timeout_s)
         except NotConnected:
             facts = {"perhaps_received": True}
-            return Answer(
-                ActionStatus.NOT_CONNECTED, error="the connection ended before the answer", facts=facts
-            )
+            return Answer(ActionStatus.NOT_CONNECTED, error="the connection ended before the answer", facts=facts)
         except CallTimedOut:
             return Answer(ActionStatus.TIMED_OUT)
         except StationCallError as refusal:

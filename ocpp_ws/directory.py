@@ -15,7 +15,7 @@ from gevent.lock import Semaphore
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.assets.models import NetworkProtocol
+from app.assets.models import NetworkProtocol, SecurityProfile
 from app.charging.station import EvseRef, Station, count_unknown
 from app.core.clock import utcnow
 from ocpp_ws.handshake import UpgradeRequest
@@ -30,6 +30,7 @@ MAX_UNKNOWN = 10_000
 _SELECT = """
 SELECT {asked} AS asked, c.id, c.partner_id, c.identifier, c.protocol, c.managed_by_operator,
   c.status = 'disabled' AS disabled, c.plug_and_charge, c.password_hash,
+  c.next_password_hash, c.security_profile,
   array_agg(e.id ORDER BY e.network_id) FILTER (WHERE e.id IS NOT NULL) AS evse_ids,
   array_agg(e.network_id ORDER BY e.network_id) FILTER (WHERE e.id IS NOT NULL) AS network_ids,
   array_agg(e.max_power_w ORDER BY e.network_id) FILTER (WHERE e.id IS NOT NULL) AS powers_w
@@ -62,6 +63,8 @@ def _station(row: Any) -> Station:
         plug_and_charge=row.plug_and_charge,
         password_hash=row.password_hash,
         evses={network_id: EvseRef(evse_id, network_id, power_w) for evse_id, network_id, power_w in evses},
+        next_password_hash=row.next_password_hash,
+        security_profile=SecurityProfile(row.security_profile),
     )
 
 
@@ -177,14 +180,24 @@ class UnknownStations:
 
     def count(self, request: UpgradeRequest, reason: str) -> None:
         """One more attempt of a station."""
-        attempt = self._attempts.get(request.station_id)
+        self._count(request.station_id, reason, ", ".join(request.offered), request.remote_addr)
+
+    def count_handshake(self, address: str, reason: str) -> None:
+        """One more attempt that ended in the TLS handshake, before it could say which station it was.
+
+        It is listed by its address; no Charge Point ID has a slash, so it can be mistaken for none.
+        """
+        self._count(f"TLS/{address}", reason, "", address)
+
+    def _count(self, identifier: str, reason: str, protocols: str, address: str) -> None:
+        attempt = self._attempts.get(identifier)
         if attempt is None:
             if len(self._attempts) >= MAX_UNKNOWN:
                 return
-            attempt = self._attempts[request.station_id] = _Attempt(reason, "", "")
+            attempt = self._attempts[identifier] = _Attempt(reason, "", "")
         attempt.reason = reason
-        attempt.protocols = ", ".join(request.offered)
-        attempt.remote_address = request.remote_addr[:64]
+        attempt.protocols = protocols
+        attempt.remote_address = address[:64]
         attempt.count += 1
 
     def flush(self) -> None:

@@ -23,7 +23,7 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.charging import connectivity
+from app.charging import certificates, connectivity, station_security
 from app.charging import station as stations
 from app.charging.connectivity import Connected, Seen
 from app.core import events, settings
@@ -31,8 +31,7 @@ from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import connect_raw, db
 from app.core.group_commit import GroupCommit, WriteFailed
-from app.core.passwords import verify_station_password
-from ocpp_ws import codec, journal, v16
+from ocpp_ws import codec, door, journal, v16
 from ocpp_ws import secrets as secrets_of
 from ocpp_ws.codec import CallError, CallResult
 from ocpp_ws.connection import StationConnection, StationHooks
@@ -42,6 +41,7 @@ from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest
 from ocpp_ws.pinger import Pinger
 from ocpp_ws.registry import Registry
 from ocpp_ws.served import Asked, Served, served
+from ocpp_ws.tls import Trust
 from ocpp_ws.websocket import StationSocket
 
 log = structlog.get_logger("ocpp_ws.gateway")
@@ -89,6 +89,7 @@ class Gateway:
             self.engine = db.engine
         self.directory = Directory(self.transact)
         self.unknown = UnknownStations(self.transact)
+        self.trust = Trust(app.config["SYNC"].client_ca)
         self.settings = self.transact(self._read_settings)
         self.pinger = Pinger(interval_s=self.settings.ping_interval_s)
         self.connections: dict[int, Served] = {}
@@ -140,22 +141,44 @@ class Gateway:
     # ------------------------------------------------------------------ the door
 
     def admit(self, request: UpgradeRequest) -> Admission | Refusal:
-        """Whether a station may come in: known, managed, with the right password if one is set."""
+        """Whether a station may come in: known, managed, with what its security profile demands."""
         station = self.directory.find(request.station_id)
         if station is None:
             return self._refuse(request, 404, "unknown", "No charge point has this Charge Point ID")
-        if not station.managed:
-            return self._refuse(request, 403, "not managed", "This charge point is not managed by the operator")
-        if station.password_hash is not None:
-            given = request.credentials
-            candidates = list(given.candidates) if given is not None and given.username_matches else []
-            secret_key = self.app.config["SECRET_KEY"]
-            if not verify_station_password(station.password_hash, candidates, secret_key):
-                reason = "no password" if given is None else "wrong password"
-                return self._refuse(request, 401, reason, "HTTP Basic with the network password is needed")
+        verdict = door.judge(
+            station,
+            request,
+            secret_key=self.app.config["SECRET_KEY"],
+            trusted=self.trust.certificates,
+            now=utcnow(),
+        )
+        if isinstance(verdict, door.Stopped):
+            return self._refuse(request, verdict.status, verdict.reason, verdict.text)
+        if verdict.password_hash is not None and verdict.password_hash == station.next_password_hash:
+            self._confirm_password(station, verdict.password_hash)
         if request.offered and request.protocol is None:
             self.unknown.count(request, "no common protocol")
-        return Admission(station=station, protocol=request.protocol or (None if request.offered else PROTOCOLS[0]))
+        protocol = request.protocol or (None if request.offered else PROTOCOLS[0])
+        return Admission(station=station, protocol=protocol, terms=verdict)
+
+    def _confirm_password(self, station: stations.Station, password_hash: str) -> None:
+        """A station comes with the new password it was sent: the old one is forgotten."""
+        confirm = station_security.confirm_new_password
+        self.transact(
+            lambda session: confirm(session, charge_point_id=station.id, password_hash=password_hash, now=utcnow())
+        )
+        self.directory.forget(station.id)
+
+    def trust_ourselves(self) -> None:
+        """Have an authority of our own before the first TLS handshake, which names it to stations."""
+        secret_key = self.app.config["SECRET_KEY"]
+        self.transact(lambda session: certificates.ensure_authority(session, secret_key=secret_key, now=utcnow()))
+        self.settings = self.transact(self._read_settings)
+
+    def refuse_handshake(self, address: str, fault: str) -> None:
+        """A certificate that leads to nobody we trust: the TLS ended before the station could say which it is."""
+        REFUSED.labels("client certificate").inc()
+        self.unknown.count_handshake(address, f"client certificate: {fault}")
 
     def _refuse(self, request: UpgradeRequest, status: int, reason: str, text: str) -> Refusal:
         REFUSED.labels(reason).inc()
@@ -164,10 +187,10 @@ class Gateway:
 
     def on_connect(self, socket: StationSocket, admission: Admission) -> None:
         """Serve one station until its socket ends."""
-        station = admission.station
-        assert isinstance(station, stations.Station)
+        station, terms = admission.station, admission.terms
+        assert isinstance(station, stations.Station) and isinstance(terms, door.Terms)
         self._epoch += 1
-        of = Served(gateway=self, station=station, ref=f"{self.name}:{self._epoch}")
+        of = Served(gateway=self, station=station, ref=f"{self.name}:{self._epoch}", terms=terms)
         connection = StationConnection(socket, self._hooks, state=of)
         of.connection = connection
         former = self.connections.get(station.id)
@@ -336,8 +359,8 @@ class Gateway:
         self.settings = self.transact(self._read_settings)
         self.pinger.interval_s = self.settings.ping_interval_s
 
-    @staticmethod
-    def _read_settings(session: Session) -> GatewaySettings:
+    def _read_settings(self, session: Session) -> GatewaySettings:
+        self.trust.update(certificates.trusted(session, now=utcnow()))
         return GatewaySettings(
             heartbeat_interval_s=settings.get_int(session, "charge_point.heartbeat_interval_seconds"),
             ping_interval_s=settings.get_int(session, "connection.ping_interval_seconds"),
@@ -402,7 +425,7 @@ class Gateway:
     def _take_up(self, of: Served, fresh: stations.Station | None) -> None:
         if fresh == of.station:
             return
-        if fresh is None or not fresh.managed or fresh.password_hash != of.station.password_hash:
+        if fresh is None or not door.still_holds(fresh, of.terms):
             if of.connection is not None:
                 of.connection.kick(NORMAL, "the charge point was changed")
             return

@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
+from ocpp_ws.presented import ClientCertificate
+
 STATION_PATH_PREFIX = "/ocpp/"
 MAX_STATION_ID_CHARS = 255
 
@@ -61,10 +63,14 @@ class UpgradeRequest:
     """The one that would be answered, in the station's own spelling; None when there is none in common."""
     credentials: BasicCredentials | None
     remote_addr: str
+    """Of who really asks, where a proxy of ours says so."""
     remote_port: int
     forwarded_for: str | None
-    """`X-Forwarded-For` as received; believe it only behind a proxy of one's own."""
+    """`X-Forwarded-For` as received, from anybody."""
     user_agent: str
+    secure: bool = False
+    """Whether it came by TLS, ended here or in a proxy of ours."""
+    certificate: ClientCertificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class Admission:
     station: object = None
     protocol: str | None = None
     """Overrides the choice: one of the offered subprotocols, or any when the station offered none at all."""
+    terms: object = None
+    """What the station was let in on, for `on_connect`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,6 +67,7 @@ class MessageReader(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
         "_can_inflate",
         "_in_step",
         "_limits",
+        "_pending",
         "_read_watcher",
         "_sock",
         "closed",
@@ -80,6 +81,8 @@ class MessageReader(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
     def __init__(self, sock: Any, limits: SocketLimits, *, received: bytes, can_inflate: bool) -> None:
         sock.settimeout(0.0)
         self._sock = sock
+        #: TLS may hold bytes that the kernel has given it already: nobody would wake us for those
+        self._pending = getattr(sock, "pending", None)
         self._read_watcher = sock.hub.loop.io(sock.fileno(), 1)
         self._limits = limits
         self._buffer = received
@@ -205,7 +208,8 @@ class MessageReader(WebSocket):  # type: ignore[misc]  # geventwebsocket has no 
         have = len(self._buffer)
         try:
             while have < wanted:
-                gsocket.wait(self._read_watcher)
+                if self._pending is None or not self._pending():
+                    gsocket.wait(self._read_watcher)
                 try:
                     chunk = self._sock.recv(max(READ_BYTES, min(wanted - have, BULK_READ_BYTES)))
                 except BlockingIOError:

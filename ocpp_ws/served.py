@@ -14,6 +14,7 @@ from app.charging.meter import SessionMeter
 from app.charging.station import Station
 from app.core.group_commit import GroupCommit
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.door import Terms
 
 if TYPE_CHECKING:
     from ocpp_ws.gateway import Gateway
@@ -36,6 +37,8 @@ class Served:
     gateway: Gateway
     station: Station
     ref: str
+    #: what it was let in on
+    terms: Terms
     connection: StationConnection | None = None
     #: by session id, and the one running on an EVSE by minus its id
     meters: dict[int, SessionMeter] = field(default_factory=dict)

@@ -19,10 +19,13 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
-from ocpp_ws import handshake
+from app.core.proxies import SECURE_SCHEMES, TrustedProxies, last_scheme
+from ocpp_ws import handshake, presented
 from ocpp_ws.framing import INTERNAL_ERROR, PROTOCOL_ERROR
 from ocpp_ws.handshake import Admission, BadHandshake, Refusal, UpgradeRequest
 from ocpp_ws.head import LimitedHead, StationHead
+from ocpp_ws.presented import ClientCertificate, UnreadableCertificate
+from ocpp_ws.tls import Tls
 from ocpp_ws.websocket import DEFAULT_LIMITS, READ_BYTES, SocketLimits, StationSocket
 
 Admit = Callable[[UpgradeRequest], Admission | Refusal]
@@ -55,9 +58,14 @@ class StationServer(WSGIServer):  # type: ignore[misc]  # gevent has no types he
         head_timeout_s: float,
         pool_size: int,
         backlog: int,
+        tls: Tls | None,
+        proxies: TrustedProxies,
+        client_cert_header: str | None,
     ) -> None:
         # WSGIServer would ask the name service for its own name at start, which hangs without a network.
         environ: dict[str, str] = {} if hasattr(bind, "accept") else {"SERVER_NAME": str(bind[0]) or "localhost"}
+        if tls is not None:
+            environ["wsgi.url_scheme"] = "https"
         super().__init__(
             bind,
             wsgi_app,
@@ -72,6 +80,22 @@ class StationServer(WSGIServer):  # type: ignore[misc]  # gevent has no types he
         self.protocols = protocols
         self.limits = limits
         self.head_timeout_s = head_timeout_s
+        self.tls = tls
+        self.proxies = proxies
+        self.client_cert_header = client_cert_header
+
+    def handle(self, sock: Any, address: Any) -> None:
+        """One connection, in its own greenlet: with TLS its handshake comes first."""
+        if self.tls is None:
+            super().handle(sock, address)
+            return
+        secured = self.tls.accept(sock, address)
+        if secured is None:
+            return
+        try:
+            super().handle(secured, address)
+        finally:
+            secured.close()
 
 
 def build_server(
@@ -85,13 +109,17 @@ def build_server(
     head_timeout_s: float = 10.0,
     pool_size: int = 20_000,
     backlog: int = 4096,
+    tls: Tls | None = None,
+    proxies: TrustedProxies | None = None,
+    client_cert_header: str | None = None,
 ) -> StationServer:
     """A server for `bind`, a (host, port) pair or a listening socket; run it by `start` or `serve_forever`.
 
     `admit` answers every well-formed station request; whatever it raises becomes a 503. `on_connect` gets the
     upgraded socket, and when it returns or raises, the connection is closed. `pool_size` bounds the open
     connections, screens included: beyond it the kernel's `backlog` (capped by net.core.somaxconn) queues
-    them. TLS ends in a proxy in front.
+    them. With `tls` nothing else is spoken on this port. What `proxies` say of a connection is believed:
+    scheme, address, and in `client_cert_header` the certificate of their client.
     """
     return StationServer(
         bind,
@@ -103,6 +131,9 @@ def build_server(
         head_timeout_s=head_timeout_s,
         pool_size=pool_size,
         backlog=backlog,
+        tls=tls,
+        proxies=proxies or TrustedProxies(),
+        client_cert_header=client_cert_header,
     )
 
 
@@ -251,17 +282,40 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
         station_id = handshake.station_id_from_path(self.path)
         offered = handshake.parse_subprotocols(self.headers.get_all("Sec-WebSocket-Protocol", []))
         host, port = self.client_address[:2] if isinstance(self.client_address, tuple) else ("", 0)
+        address, secure, certificate = self._who_asks(str(host))
         return UpgradeRequest(
             station_id=station_id,
             path=self.path,
             offered=offered,
             protocol=handshake.choose_subprotocol(offered, self.server.protocols),
             credentials=handshake.parse_basic(self.headers.get("Authorization"), station_id),
-            remote_addr=str(host),
+            remote_addr=address,
             remote_port=int(port),
             forwarded_for=self.headers.get("X-Forwarded-For"),
             user_agent=self.headers.get("User-Agent", ""),
+            secure=secure,
+            certificate=certificate,
         )
+
+    def _who_asks(self, peer: str) -> tuple[str, bool, ClientCertificate | None]:
+        """Address, whether by TLS, and certificate: as seen here, or as a proxy of ours says."""
+        server = self.server
+        if not server.proxies.trusts(peer):
+            return peer, server.tls is not None, self._own_certificate()
+        address = server.proxies.client(peer, self.headers.get_all("X-Forwarded-For", []))
+        scheme = last_scheme(self.headers.get_all("X-Forwarded-Proto", []))
+        secure = server.tls is not None if scheme is None else scheme in SECURE_SCHEMES
+        if server.client_cert_header is None:
+            return address, secure, None
+        try:
+            certificate = presented.of_header(self.headers.get_all(server.client_cert_header, []))
+        except UnreadableCertificate as fault:
+            _log.warning("proxy's certificate header", header=server.client_cert_header, fault=str(fault))
+            raise BadHandshake(400, f"The client certificate in {server.client_cert_header} cannot be read") from None
+        return address, secure, certificate
+
+    def _own_certificate(self) -> ClientCertificate | None:
+        return self.socket.client_certificate() if self.server.tls is not None else None
 
     def _ask_admit(self, request: UpgradeRequest) -> Admission | Refusal:
         try:

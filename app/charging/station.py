@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session, selectinload
 
-from app.assets.models import ChargePoint, NetworkProtocol, SystemStatus
+from app.assets.models import ChargePoint, NetworkProtocol, SecurityProfile, SystemStatus
 from app.charging.models import UnknownStation
 
 CHANGED = "charge_point.changed"
@@ -41,6 +41,9 @@ class Station:
     plug_and_charge: bool
     password_hash: str | None
     evses: Mapping[int, EvseRef]
+    #: a new password on its way to the station; it is let in with either
+    next_password_hash: str | None = None
+    security_profile: SecurityProfile = SecurityProfile.ANY
 
     def evse(self, network_id: int | None) -> EvseRef | None:
         """The EVSE of a network id; None for 0, which is the station itself, and for unknown numbers."""
@@ -67,6 +70,8 @@ def load_station(session: Session, identifier: str) -> Station | None:
         plug_and_charge=row.plug_and_charge,
         password_hash=row.password_hash,
         evses={e.network_id: EvseRef(e.id, e.network_id, e.max_power_w) for e in row.evses},
+        next_password_hash=row.next_password_hash,
+        security_profile=row.security_profile,
     )
 
 

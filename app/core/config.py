@@ -10,6 +10,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.core.proxies import Network, networks
+
 
 class ConfigurationError(Exception):
     """A variable is missing or wrong; the message says which and what to do."""
@@ -17,6 +19,15 @@ class ConfigurationError(Exception):
 
 SERVER_ROLES = ("all", "web", "ocpp")
 ROLES = (*SERVER_ROLES, "worker", "scheduler", "simulator")
+
+
+@dataclass(frozen=True)
+class TlsConfig:
+    """Where the server's certificate and key are (PEM files), and the port it is served on."""
+
+    cert: Path
+    key: Path
+    port: int
 
 
 @dataclass(frozen=True)
@@ -35,6 +46,12 @@ class Config:
     secret_key: str
     public_url: str
     secure_cookies: bool
+    tls: TlsConfig | None = None
+    #: further authorities whose client certificates charge points may bear (PEM)
+    client_ca: Path | None = None
+    trusted_proxies: tuple[Network, ...] = ()
+    #: in which header a proxy of ours passes the client certificate
+    client_cert_header: str | None = None
 
     @property
     def embedded(self) -> bool:
@@ -48,12 +65,24 @@ def load(environ: os._Environ[str] | dict[str, str] = os.environ) -> Config:
     if role is not None and role not in ROLES:
         raise ConfigurationError(f"ROLE={role!r} is not one of {', '.join(ROLES)}")
     port_text = environ.get("PORT") or "8000"
-    if not port_text.isdigit() or not 0 < int(port_text) < 65536:
-        raise ConfigurationError(f"PORT={port_text!r} is not a port number between 1 and 65535")
+    port = _port("PORT", port_text)
+    proxies = _proxies(environ.get("SYNC_TRUSTED_PROXIES") or "")
+    tls = _tls(environ, port)
+    client_ca = environ.get("SYNC_TLS_CLIENT_CA") or None
+    header = (environ.get("SYNC_CLIENT_CERT_HEADER") or "").strip() or None
+    if header and not proxies:
+        raise ConfigurationError(
+            "SYNC_CLIENT_CERT_HEADER is set, but not SYNC_TRUSTED_PROXIES: name the networks of the proxy that sets it"
+        )
+    if client_ca and not (tls or header):
+        raise ConfigurationError(
+            "SYNC_TLS_CLIENT_CA is set, but nothing brings client certificates: set SYNC_TLS_PORT, or "
+            "SYNC_CLIENT_CERT_HEADER behind a proxy"
+        )
     data_dir = Path(environ.get("SYNC_DATA_DIR") or "./var").expanduser().resolve()
     public_url = (environ.get("SYNC_PUBLIC_URL") or f"http://127.0.0.1:{port_text}").rstrip("/")
     return Config(
-        port=int(port_text),
+        port=port,
         bind=environ.get("SYNC_BIND") or "0.0.0.0",  # noqa: S104 (charge points come from outside)
         data_dir=data_dir,
         database_url=environ.get("DATABASE_URL") or None,
@@ -65,17 +94,52 @@ def load(environ: os._Environ[str] | dict[str, str] = os.environ) -> Config:
         secret_key=environ.get("SECRET_KEY") or stored_secret(data_dir / "secret_key"),
         public_url=public_url,
         secure_cookies=public_url.startswith("https://"),
+        tls=tls,
+        client_ca=Path(client_ca).expanduser() if client_ca else None,
+        trusted_proxies=proxies,
+        client_cert_header=header,
     )
+
+
+def _port(variable: str, text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise ConfigurationError(f"{variable}={text!r} is not a port number between 1 and 65535")
+    return int(text)
+
+
+def _proxies(text: str) -> tuple[Network, ...]:
+    try:
+        return networks(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"SYNC_TRUSTED_PROXIES: {str(error)!r} is neither an address nor a network like 10.0.0.0/8"
+        ) from None
+
+
+_TLS_VARIABLES = ("SYNC_TLS_CERT", "SYNC_TLS_KEY", "SYNC_TLS_PORT")
+
+
+def _tls(environ: os._Environ[str] | dict[str, str], plain_port: int) -> TlsConfig | None:
+    """The three belong together. Whether the files are good is seen by who serves them."""
+    given = {name: environ.get(name) or "" for name in _TLS_VARIABLES}
+    missing = [name for name, value in given.items() if not value]
+    if len(missing) == len(given):
+        return None
+    if missing:
+        raise ConfigurationError(f"to serve TLS, set {' and '.join(missing)} too")
+    cert, key, port_text = given.values()
+    port = _port("SYNC_TLS_PORT", port_text)
+    if port == plain_port:
+        raise ConfigurationError(f"SYNC_TLS_PORT and PORT are both {port}; TLS needs a port of its own")
+    return TlsConfig(Path(cert).expanduser(), Path(key).expanduser(), port)
 
 
 def stored_secret(path: Path) -> str:
     """A secret kept in a file that only we may read; made on first use, safely if two processes race."""
     try:
-        return path.read_text().strip()
+        return _kept_secret(path)
     except (FileNotFoundError, NotADirectoryError):
         pass
-    except PermissionError:
-        raise ConfigurationError(f"cannot read {path}; run as the user who owns it") from None
     value = secrets.token_urlsafe(48)
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -88,7 +152,23 @@ def stored_secret(path: Path) -> str:
         finally:
             draft.unlink()
     except FileExistsError:
-        return path.read_text().strip()
+        return _kept_secret(path)
     except OSError as error:
         raise ConfigurationError(f"cannot write to SYNC_DATA_DIR ({path.parent}): {error.strerror}") from None
+    return value
+
+
+def _kept_secret(path: Path) -> str:
+    """The secret in a file that is there. Raises ConfigurationError for one that cannot be one."""
+    try:
+        value = path.read_text().strip()
+    except PermissionError:
+        raise ConfigurationError(f"cannot read {path}; run as the user who owns it") from None
+    except (IsADirectoryError, UnicodeDecodeError):
+        value = ""
+    if not value:
+        raise ConfigurationError(
+            f"{path} is empty or damaged: put back what was in it from a backup, or remove it to have a new one made "
+            "(with a new secret_key, sessions end and network passwords have to be entered again)"
+        )
     return value
