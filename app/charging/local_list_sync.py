@@ -26,6 +26,8 @@ RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 360
 #: a message whose outcome never came, which the commands' own expiry should make impossible
 STUCK_AFTER = timedelta(minutes=15)
 STATIONS_A_LOOK = 200
+#: in one transaction; the next look finds the others
+MOST_SENT_A_LOOK = 200
 _REASON = "Keeps the local auth list in step"
 
 
@@ -38,7 +40,7 @@ def keep_in_step(session: Session, *, now: datetime) -> int:
     sent, after = 0, 0
     while True:
         stations = _candidates(session, after=after)
-        if not stations:
+        if not stations or sent >= MOST_SENT_A_LOOK:
             return sent
         after = stations[-1].id
         wanted = wanted_entries(session, stations, now=now)
