@@ -51,6 +51,8 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.configure_stations, timedelta(seconds=5)),
     Entry(tasks.watch_transfers, timedelta(seconds=10)),
     Entry(tasks.forget_files, timedelta(hours=1), timeout=timedelta(minutes=30)),
+    Entry(tasks.tend_certificates, timedelta(seconds=5)),
+    Entry(tasks.renew_certificates, timedelta(hours=1)),
     Entry(tasks.keep_partitions, timedelta(hours=6), timeout=timedelta(minutes=30)),
 )
 

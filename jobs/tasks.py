@@ -8,6 +8,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.charging import (
+    certificate_clockwork,
     boot_recipe,
     clockwork,
     commands,
@@ -87,6 +88,23 @@ def bill_finished_sessions() -> int:
             log.exception("bill_finished_sessions.failed", session_id=session_id)
     with transaction() as session:
         return len(due) + clockwork.settle(session, now=utcnow())
+
+
+def tend_certificates() -> int:
+    """Sign certificate requests that wait, send again what no station answered, give up what none can be told."""
+    secret_key = current_app.config["SECRET_KEY"]
+    with transaction() as session:
+        done = certificate_clockwork.give_up(session, now=utcnow())
+    with transaction() as session:
+        done += certificate_clockwork.sign_waiting(session, secret_key=secret_key, now=utcnow())
+    with transaction() as session:
+        return done + certificate_clockwork.send_again(session, now=utcnow())
+
+
+def renew_certificates() -> int:
+    """Have stations ask for a new client certificate before theirs ends."""
+    with transaction() as session:
+        return certificate_clockwork.renew_expiring(session, now=utcnow())
 
 
 def keep_partitions() -> list[str]:

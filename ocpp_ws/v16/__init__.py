@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ocpp_ws.connection import Handler
-from ocpp_ws.v16 import authorization, boot, data_transfer, firmware, metering, notifications, status, transactions
+from ocpp_ws.v16 import authorization, boot, data_transfer, firmware, metering, security, status, transactions
 
 HANDLERS: Mapping[str, Handler] = {
     "BootNotification": boot.boot_notification,
@@ -20,8 +20,8 @@ HANDLERS: Mapping[str, Handler] = {
     "DiagnosticsStatusNotification": firmware.diagnostics_status_notification,
     "LogStatusNotification": firmware.log_status_notification,
     "SignedFirmwareStatusNotification": firmware.signed_firmware_status_notification,
-    "SecurityEventNotification": notifications.confirm,
-    "SignCertificate": notifications.refuse_certificate,
+    "SecurityEventNotification": security.security_event_notification,
+    "SignCertificate": security.sign_certificate,
 }
 
 __all__ = ["HANDLERS"]
