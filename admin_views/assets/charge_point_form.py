@@ -15,6 +15,7 @@ from admin_views.assets.fields import (
     TagsField,
     TariffGroupField,
 )
+from admin_views.assets.templates import TemplateField
 from admin_views.base import ChoiceField, NestedInline, Section, Tab, Tabs
 from app.assets.models import Connector, Evse
 from app.assets.verbs import MAX_PASSWORD_BYTES
@@ -107,9 +108,11 @@ EVSES = NestedInline(
 
 _MANAGED = ("load_management", "")
 #: field → what must hold for it to be shown: (field, its value; empty: ticked). For the charge point and its EVSEs;
-#: an EVSE's own field comes before the charge point's of that name (static/js/assets.js)
+#: an EVSE's own field comes before the charge point's of that name (static/js/assets.js). "!": not ticked
 ONLY_WITH = {
     "show_to_public_with_notice": [("access_type", "private")],
+    # any of several: each a list of its own
+    "notice": [[("access_type", "private"), ("show_to_public_with_notice", "")], [("managed_by_operator", "!")]],
     "max_current_a": [_MANAGED],
     "phases": [_MANAGED],
     "input_voltage_v": [_MANAGED],
@@ -125,6 +128,7 @@ GENERAL = (
     "network_type",
     "access_type",
     "show_to_public_with_notice",
+    "notice",
     "status",
 )
 OCPP = (
@@ -138,7 +142,7 @@ OCPP = (
 )
 ADVANCED = ("auto_recovery", "load_management")
 DLM = ("max_current_a", "phases", "input_voltage_v", "connected_phase", "phase_rotation")
-FORM_COLUMNS = (*GENERAL, *OCPP, "evses", *ADVANCED, *DLM, "partner")
+FORM_COLUMNS = ("template", *GENERAL, *OCPP, "evses", *ADVANCED, *DLM, "partner")
 
 FORM_OVERRIDES = {
     "identifier": ChargePointIdField,
@@ -148,6 +152,10 @@ FORM_OVERRIDES = {
 }
 
 EXTRA_FIELDS = {
+    "template": TemplateField(
+        "CP Template",
+        description="Fills this form, EVSEs and connectors included. Choose it first: it replaces the name.",
+    ),
     "network_password": NetworkPasswordField(
         "Network Password",
         [validators.Length(max=2 * MAX_PASSWORD_BYTES + 4)],
@@ -184,6 +192,12 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
         "label": "Show to public with notice",
         "description": "Shown to all users, but usable only by those invited by the Partner.",
     },
+    "notice": {
+        "label": "CP Notice",
+        "description": "What is shown to drivers: at a Private charge point that is shown to the public, and at one "
+        "that is not Managed By Operator. Notices are managed in ASSETS > CP Notices.",
+        "get_label": "name",
+    },
     "status": {
         "label": "Status",
         "description": "Active: visible, sessions can be started. Disabled: not visible. Demo: no actual charge "
@@ -191,7 +205,8 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
     },
     "managed_by_operator": {
         "label": "Managed By Operator",
-        "description": "Connected to the platform in real time. Otherwise only a point of interest.",
+        "description": "Connected to the platform in real time. Otherwise only a point of interest; then choose the CP "
+        "Notice (tab General) that is shown to drivers.",
     },
     "protocol": {"label": "Network Protocol", "description": "The OCPP version the charge point speaks."},
     "identifier": {
@@ -233,7 +248,7 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
 
 FORM_RULES = [
     Tabs(
-        Tab("General", *GENERAL),
+        Tab("General", GENERAL[0], "template", *GENERAL[1:]),
         Tab("OCPP", *OCPP),
         Tab(
             "EVSEs",

@@ -16,6 +16,7 @@ from admin_views.assets.fields import tariff_groups
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, ChoiceWhere, LiveList, OffMenu, TextWhere, period
 from admin_views.base import BaseView, Facts, Related, pill
 from admin_views.widgets import cells
+from app.assets import qr_codes
 from app.assets.models import ChargePoint, ChargingZone, Connector, ConnectorType, Evse, Tag
 from app.charging import queries
 from app.core.clock import utcnow
@@ -57,6 +58,7 @@ class EvseView(OffMenu, LiveList, BaseView):
     live_topic = "charge_points"
     can_create = can_edit = can_delete = False
     details_template = "assets/evse.html"
+    qr_sizes = qr_codes.SIZES_MM
 
     column_list = (
         "code",

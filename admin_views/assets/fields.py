@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +11,9 @@ from markupsafe import Markup
 from sqlalchemy import select
 from wtforms import BooleanField, PasswordField, StringField, validators, widgets
 
-from admin_views.assets.ocpp_address import ocpp_base
+from admin_views.assets.ocpp_address import ocpp_base, web_base
 from admin_views.widgets.fields import NONE_CHOICE, ChoiceField, DecimalField
-from app.assets import verbs
+from app.assets import queries, verbs
 from app.core.db import db
 from app.tariffs.models import TariffGroup
 
@@ -46,6 +47,11 @@ class TagsField(StringField):
     def __init__(self, label: str | None = None, validators: Any = None, allow_blank: bool = True, **options: Any):
         super().__init__(label, validators, **options)
         self.render_kw = {"data-tags": "1", **(self.render_kw or {})}
+
+    def process(self, *args: Any, **kwargs: Any) -> None:
+        """With the tags there are, to choose from."""
+        super().process(*args, **kwargs)
+        self.render_kw = {**(self.render_kw or {}), "data-options": json.dumps(_tag_names())}
 
     def process_data(self, value: Any) -> None:
         """Tag records to names."""
@@ -88,6 +94,13 @@ class TariffGroupField(ChoiceField):
         super().process_formdata([value or NONE_CHOICE for value in valuelist])
 
 
+def _tag_names() -> list[str]:
+    if "tag_names" not in g:
+        g.tag_names = queries.tag_names(db.session())
+    found: list[str] = g.tag_names
+    return found
+
+
 def tariff_groups() -> list[tuple[int, str]]:
     """Number and name of each tariff group, by name."""
     if "tariff_groups" not in g:
@@ -104,7 +117,10 @@ class EvseCodeWidget(widgets.TextInput):
         html = render_template(
             "assets/_evse_code.html",
             control=super().__call__(field, **attributes),
+            field=field,
             draw_url=url_for("charge_point.evse_code_view"),
+            download_url=url_for("charge_point.qr_view"),
+            public_base=f"{web_base()}/public/cs/",
         )
         return Markup(html)  # noqa: S704 (Jinja has escaped it)
 

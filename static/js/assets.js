@@ -15,6 +15,7 @@ function controlOf(name, prefix) {
 
 function holds(control, value) {
   if (!control) return true;
+  if (value === '!') return !control.checked;
   return control.type === 'checkbox' ? control.checked : control.value === value;
 }
 
@@ -39,7 +40,8 @@ function showOnlyWith() {
     const prefix = id.slice(0, id.length - name.length);
     const rule = rules[name];
     if (!rule) continue;
-    const shown = rule.every(([control, value]) => holds(controlOf(control, prefix), value));
+    const all = (conditions) => conditions.every(([control, value]) => holds(controlOf(control, prefix), value));
+    const shown = Array.isArray(rule[0]?.[0]) ? rule.some(all) : all(rule);
     row.classList.toggle('only-with-hidden', !shown);
   }
   hideEmptySections();
@@ -71,6 +73,18 @@ function completeNewEvses() {
   }
 }
 
+// --- the address on the sticker, and its QR code
+function showQr(input) {
+  const box = document.querySelector(`[data-qr-for="${CSS.escape(input.id)}"]`);
+  if (!box) return;
+  const code = input.value.trim();
+  box.hidden = !code;
+  box.querySelector('[data-qr-shown]').textContent = box.dataset.qrUrl + code;
+  for (const link of box.querySelectorAll('[data-qr-kind]')) {
+    link.href = `${box.dataset.qrDownload}?code=${encodeURIComponent(code)}&format=${link.dataset.qrKind}`;
+  }
+}
+
 // --- the address that goes into the station
 function showOcppUrl(input) {
   const code = document.querySelector(`[data-ocpp-for="${input.id}"]`);
@@ -87,6 +101,7 @@ function startForm() {
   });
   document.addEventListener('input', (event) => {
     if (event.target.id === 'identifier') showOcppUrl(event.target);
+    else if (event.target.name?.endsWith('-code')) showQr(event.target);
   });
   showOnlyWith();
 }

@@ -8,7 +8,7 @@ function renumber(list) {
 }
 
 // The template holds names with a placeholder for its own index; inner templates have placeholders of their own.
-function add(box) {
+export function add(box) {
   const list = box.querySelector(':scope > [data-inline-list]');
   const template = box.querySelector(':scope > template');
   const next = Number(box.dataset.next || list.children.length);

@@ -75,7 +75,8 @@ function tags(element) {
     create: true,
     persist: false,
     delimiter: ',',
-    options: [],
+    // beside what is chosen: what may be chosen, if the page says so
+    options: JSON.parse(element.dataset.options || '[]').map((text) => ({ value: text, text })),
     render: { no_results: () => null },
   });
   describe(select, element, name);

@@ -287,7 +287,7 @@ def test_the_form_asks_few_questions_however_many_evses(olga: Visitor, session: 
     olga.get("/assets/charge-points/")
     with counted_queries() as seen:
         assert olga.get(f"/assets/charge-points/edit/?id={station.id}").status_code == 200
-    assert len(seen) <= 10, "\n".join(seen)
+    assert len(seen) <= 12, "\n".join(seen)
 
 
 def test_power_is_shown_in_kw(olga: Visitor, session: Session) -> None:

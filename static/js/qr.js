@@ -1,0 +1,2 @@
+// The page of QR codes: printing.
+document.querySelector('[data-print]')?.addEventListener('click', () => window.print());
