@@ -15,6 +15,7 @@ from admin_views.assets import charge_point_audit
 from admin_views.assets import charge_point_form as form_of
 from admin_views.assets.charge_point_actions import ACTIONS
 from admin_views.assets.charge_point_cells import DETAIL_FORMATTERS, FORMATTERS
+from admin_views.assets.charge_point_import import ImportPages
 from admin_views.assets.charge_point_lists import COLUMN_LABELS, DETAILS, EXPORT, filters, related
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.messages import CommunicationPages
@@ -39,7 +40,7 @@ EVSE_OPTIONS = (
 )
 
 
-class ChargePointView(CommunicationPages, LiveList, BaseView):
+class ChargePointView(CommunicationPages, ImportPages, LiveList, BaseView):
     """The physical devices."""
 
     resource, singular, plural = "assets.charge_point", "Charge Point", "Charge Points"

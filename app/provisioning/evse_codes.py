@@ -22,3 +22,19 @@ def draw_evse_code(session: Session, *, taken: Collection[str] = ()) -> str:
         stored = session.scalar(select(Evse.id).where(func.upper(Evse.code) == code))
         if stored is None and code not in taken:
             return code
+
+
+def draw_evse_codes(session: Session, count: int, taken: Collection[str] = ()) -> list[str]:
+    """As many codes, each other than all stored and taken ones; one query for all of them."""
+    drawn: list[str] = []
+    used = set(taken)
+    while len(drawn) < count:
+        fresh: set[str] = set()
+        while len(fresh) < count - len(drawn):
+            code = "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+            if code not in used:
+                fresh.add(code)
+        stored = set(session.scalars(select(func.upper(Evse.code)).where(func.upper(Evse.code).in_(sorted(fresh)))))
+        used |= fresh
+        drawn += sorted(fresh - stored, key=lambda _: secrets.randbits(32))
+    return drawn
