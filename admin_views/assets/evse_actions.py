@@ -8,8 +8,10 @@ from flask_admin.model.fields import AjaxSelectField
 from sqlalchemy import select
 
 from admin_views.assets.charge_point_actions import AvailabilityForm, TriggerForm
-from admin_views.base import ChoiceField, Lookup, Outcome, ReasonForm, RemoteAction
-from app.assets.models import Evse
+from admin_views.base import ChoiceField, EnumField, Lookup, Outcome, ReasonForm, RecordAction, RemoteAction
+from app.assets.evse_status import change_evse_status
+from app.assets.models import Evse, EvseStatus
+from app.assets.verbs import StatusUnchanged
 from app.charging import remote
 from app.charging.commands import NotManaged
 from app.charging.lifecycle import RUNNING, LifecycleError
@@ -54,6 +56,12 @@ class StartForm(ReasonForm):
             self.user.errors = ["Choose a user."]
             return False
         return valid
+
+
+class EvseStatusForm(ReasonForm):
+    """The new system status."""
+
+    status = EnumField("System status", enum_class=EvseStatus)
 
 
 def tariffs_of(evse: Evse | None) -> list[tuple[str, str]]:
@@ -117,6 +125,11 @@ def trigger_message(obj: Evse, form: TriggerForm, *, reason: str, actor: Admin) 
         actor=actor,
         now=utcnow(),
     )
+
+
+def change_status(obj: Evse, form: EvseStatusForm, *, reason: str, actor: Admin) -> Action:
+    """Set the EVSE's system status."""
+    return change_evse_status(db.session(), evse=obj, status=form.status.data, reason=reason, actor=actor, now=utcnow())
 
 
 def _managed(obj: Evse) -> bool:
@@ -185,5 +198,15 @@ ACTIONS = (
         available=_managed,
         group="EVSE",
         refusals=(NotManaged,),
+    ),
+    RecordAction(
+        "status",
+        "Change Status",
+        change_status,
+        form=EvseStatusForm,
+        icon="status-change",
+        group="System status",
+        refusals=(StatusUnchanged,),
+        help="Disabled hides the EVSE from drivers; Out of order shows it as such. Neither can be used.",
     ),
 )
