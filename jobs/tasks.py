@@ -8,8 +8,8 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.charging import (
-    certificate_clockwork,
     boot_recipe,
+    certificate_clockwork,
     clockwork,
     commands,
     connectivity,
