@@ -53,6 +53,8 @@ NEEDS: dict[str, tuple[Permission, ...]] = {
     "action": (Permission.ACTION_VIEW, Permission.CHARGE_POINT_COMMAND, Permission.SESSION_STOP),
     "actions": (Permission.ACTION_VIEW,),
     "authorizations": (Permission.AUTHORIZATION_VIEW,),
+    "reservation": (Permission.RESERVATION_VIEW,),
+    "reservations": (Permission.RESERVATION_VIEW,),
     "user": (Permission.USER_VIEW,),
     "dashboard": (Permission.DASHBOARD_VIEW,),
 }

@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 #: the same event of a page comes at most this often
 SPACING_S = 0.3
 COLLECTIVE_SPACING_S = 1.0
-COLLECTIVE = frozenset({"charge_points", "sessions", "actions", "authorizations", "dashboard"})
+COLLECTIVE = frozenset({"charge_points", "sessions", "actions", "authorizations", "reservations", "dashboard"})
 #: a page that leaves more different events than this unread is dropped; it comes back and catches up
 MAX_PENDING = 1000
 #: open pages of one admin; the oldest gives way
@@ -29,7 +29,7 @@ POLL_S = 1.0
 RETRY_S = (0.5, 1, 2, 5, 10)
 
 _TOPIC = re.compile(r"([a-z_]{1,30})(?:[-:]([0-9]{1,18}))?")
-_WITH_ID = frozenset({"charge_point", "session", "evse", "action", "user"})
+_WITH_ID = frozenset({"charge_point", "session", "evse", "action", "user", "reservation"})
 
 
 def topic_name(text: str) -> str | None:
@@ -54,7 +54,7 @@ def topics_of(event: dict[str, Any]) -> list[str]:
     thing = name.partition(".")[0]
     ids = {
         kind: event[f"{kind}_id"]
-        for kind in ("charge_point", "session", "evse", "action", "user")
+        for kind in ("charge_point", "session", "evse", "action", "user", "reservation")
         if isinstance(event.get(f"{kind}_id"), int)
     }
     found = [f"{kind}-{number}" for kind, number in ids.items()]
@@ -67,6 +67,8 @@ def topics_of(event: dict[str, Any]) -> list[str]:
         return [*found, "sessions", "dashboard"]
     if thing in ("action", "command"):
         return [*found, "actions"]
+    if thing == "reservation":
+        return [*found, "reservations"]
     if thing == "authorization":
         return ["authorizations"]
     if thing == "balance":

@@ -1,4 +1,4 @@
-"""ACTIVITY: Charging Sessions, Authorizations, Actions log."""
+"""ACTIVITY: Charging Sessions, Authorizations, Reservations, Actions log."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import Any
 
 from admin_views.activity.actions_log import ActionView
 from admin_views.activity.authorizations import AuthorizationView
+from admin_views.activity.reservations import ReservationView
 from admin_views.activity.sessions import ChargingSessionView
-from app.charging.models import Authorization, ChargingSession
+from app.charging.models import Authorization, ChargingSession, Reservation
 from app.core.db import db
 from app.core.models import Action
 
@@ -17,5 +18,6 @@ def views() -> list[Any]:
     return [
         ChargingSessionView(ChargingSession, db),
         AuthorizationView(Authorization, db),
+        ReservationView(Reservation, db),
         ActionView(Action, db, name="Actions log"),
     ]

@@ -6,17 +6,19 @@ from typing import Any
 
 from flask_admin.model.fields import AjaxSelectField
 from sqlalchemy import select
+from wtforms import IntegerField, validators
 
 from admin_views.assets.charge_point_actions import AvailabilityForm, TriggerForm
 from admin_views.base import ChoiceField, EnumField, Lookup, Outcome, ReasonForm, RecordAction, RemoteAction
 from app.assets.evse_status import change_evse_status
-from app.assets.models import Evse, EvseStatus
+from app.assets.models import Evse, EvseStatus, SystemStatus
 from app.assets.verbs import StatusUnchanged
-from app.charging import remote
+from app.charging import remote, reservations
 from app.charging.commands import NotManaged
 from app.charging.lifecycle import RUNNING, LifecycleError
-from app.charging.models import ChargingSession
+from app.charging.models import ChargingSession, Reservation
 from app.charging.queries import running_sessions
+from app.charging.reservation_lifecycle import OPEN, ReservationOver
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin
@@ -48,6 +50,32 @@ class StartForm(ReasonForm):
     def __init__(self, formdata: Any = None, obj: Evse | None = None, **options: Any) -> None:
         super().__init__(formdata, obj=None, **options)
         self.tariff.choices = [(FREE, "Free"), *tariffs_of(obj)]
+
+    def validate(self, extra_validators: Any = None) -> bool:
+        """A user is needed."""
+        valid: bool = super().validate(extra_validators)
+        if self.user.data is None:
+            self.user.errors = ["Choose a user."]
+            return False
+        return valid
+
+
+class ReserveForm(ReasonForm):
+    """For whom, and for how long."""
+
+    user = AjaxSelectField(USERS, "User", description="Start typing the name or e-mail.")
+    minutes = IntegerField(
+        "Duration (minutes)",
+        [validators.Optional(), validators.NumberRange(min=1, max=reservations.MAX_MINUTES)],
+        description="Left empty: the EVSE's Reservation Time, or that of the Settings.",
+        render_kw={"min": 1, "max": reservations.MAX_MINUTES},
+    )
+
+    def __init__(self, formdata: Any = None, obj: Evse | None = None, **options: Any) -> None:
+        super().__init__(formdata, obj=None, **options)
+        if obj is not None:
+            usual = reservations.duration_minutes(db.session(), obj)
+            self.minutes.description = f"Left empty: {usual} minutes." if usual else "This EVSE cannot be reserved."
 
     def validate(self, extra_validators: Any = None) -> bool:
         """A user is needed."""
@@ -94,6 +122,29 @@ def stop(obj: Evse, form: Any, *, reason: str, actor: Admin) -> Action | Outcome
         return Outcome(str(obj), "Refused", "No session is running.")
     action = remote.stop_session(db.session(), charging_session=row, reason=reason, actor=actor, now=utcnow())
     return action or Outcome(str(obj), "Finished", f"Session {row.id} had not begun and was given up.")
+
+
+def reserve(obj: Evse, form: ReserveForm, *, reason: str, actor: Admin) -> Action:
+    """Keep the EVSE for a user."""
+    _, action = reservations.reserve(
+        db.session(),
+        evse=obj,
+        user=form.user.data,
+        minutes=form.minutes.data,
+        reason=reason,
+        actor=actor,
+        now=utcnow(),
+    )
+    return action
+
+
+def cancel_reservation(obj: Evse, form: Any, *, reason: str, actor: Admin) -> Action | Outcome:
+    """Give the EVSE free again."""
+    row = db.session().scalars(_open_reservation(obj)).one_or_none()
+    if row is None:
+        return Outcome(str(obj), "Refused", "It is not reserved.")
+    _, action = reservations.cancel(db.session(), reservation=row, reason=reason, actor=actor, now=utcnow())
+    return action
 
 
 def unlock(obj: Evse, form: Any, *, reason: str, actor: Admin) -> Action:
@@ -145,6 +196,18 @@ def _idle(obj: Evse) -> bool:
     return _managed(obj) and not _is_running(obj)
 
 
+def _open_reservation(obj: Evse) -> Any:
+    return select(Reservation).where(Reservation.evse_id == obj.id, Reservation.status.in_(OPEN))
+
+
+def _is_reserved(obj: Evse) -> bool:
+    return bool(db.session.scalar(select(_open_reservation(obj).exists())))
+
+
+def _reservable(obj: Evse) -> bool:
+    return _idle(obj) and obj.charge_point.status is not SystemStatus.DEMO and not _is_reserved(obj)
+
+
 ACTIONS = (
     RemoteAction(
         "start",
@@ -156,7 +219,8 @@ ACTIONS = (
         available=_idle,
         group="EVSE",
         refusals=(remote.StartRefused, NotManaged),
-        help="Starts a charging session on behalf of a user. It is Pending until a car is plugged in.",
+        help="Starts a charging session on behalf of a user. It is Pending until a car is plugged in. At a Demo charge "
+        "point it is a mock session, which nobody pays.",
     ),
     RemoteAction(
         "stop",
@@ -168,6 +232,28 @@ ACTIONS = (
         group="EVSE",
         refusals=(LifecycleError, NotManaged),
         help="Stops the charging session that runs here.",
+    ),
+    RemoteAction(
+        "reserve",
+        "Reserve",
+        reserve,
+        form=ReserveForm,
+        icon="calendar-time",
+        available=_reservable,
+        group="EVSE",
+        refusals=(reservations.ReservationRefused, NotManaged),
+        help="Keeps the EVSE for one user. The maximum per day and the cool-down time of the Settings hold here too.",
+    ),
+    RemoteAction(
+        "cancel_reservation",
+        "Cancel Reservation",
+        cancel_reservation,
+        icon="circle-x",
+        bulk=False,
+        available=_is_reserved,
+        group="EVSE",
+        refusals=(ReservationOver,),
+        help="Everybody may charge here again at once, also if the charge point cannot be told now.",
     ),
     RemoteAction(
         "unlock",

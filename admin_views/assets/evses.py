@@ -10,7 +10,13 @@ from markupsafe import Markup
 from sqlalchemy.orm import joinedload, selectinload
 
 from admin_views import formats
-from admin_views.assets.charge_point_lists import SESSION_COLUMNS, at_location, has_group, tariff_group_choices
+from admin_views.assets.charge_point_lists import (
+    RESERVATION_COLUMNS,
+    SESSION_COLUMNS,
+    at_location,
+    has_group,
+    tariff_group_choices,
+)
 from admin_views.assets.evse_actions import ACTIONS, USERS
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, ChoiceWhere, LiveList, OffMenu, TextWhere, period
@@ -18,14 +24,14 @@ from admin_views.base import BaseView, Facts, Related, pill
 from admin_views.widgets import cells
 from app.assets import qr_codes
 from app.assets.models import ChargePoint, ChargingZone, Connector, ConnectorType, Evse, Tag
-from app.charging import queries
+from app.charging import queries, reserved
 from app.core.clock import utcnow
 from app.core.models import Action
 
 
 def shown(view: Any, context: Any, obj: Evse, name: str) -> Any:
     """The derived status, with why on hover."""
-    found = queries.shown_evse(obj.charge_point, obj)
+    found = queries.shown_evse(obj.charge_point, obj, getattr(obj, "kept", None))
     return found.status if context is None else pill(found.status, title=found.why)
 
 
@@ -178,6 +184,7 @@ class EvseView(OffMenu, LiveList, BaseView):
     has_history = False
     related = (
         Related("Charging Sessions", "charging_session", "evse_id", SESSION_COLUMNS),
+        Related("Reservations", "reservation", "evse_id", RESERVATION_COLUMNS),
         Related("Authorizations", "authorization", "evse_id"),
         Related(
             "Actions",
@@ -205,13 +212,23 @@ class EvseView(OffMenu, LiveList, BaseView):
         sessions = [f"session-{row.id}" for row in running.values()]
         return [f"charge_point-{obj.charge_point_id}", f"evse-{obj.id}", *sessions]
 
+    def list_page(self) -> Any:
+        """With the reservations of the EVSEs on the page."""
+        page = super().list_page()
+        kept = reserved.open_by_evse(self.db_session, [evse.id for evse in page.rows], now=utcnow())
+        for evse in page.rows:
+            evse.kept = kept.get(evse.id)
+        return page
+
     def details_context(self, obj: Evse) -> dict[str, Any]:
         """The cards."""
         return {**super().details_context(obj), **self._cards(obj), **self._usage(obj)}
 
     def _cards(self, obj: Evse) -> dict[str, Any]:
+        kept = reserved.open_by_evse(self.db_session, [obj.id], now=utcnow()).get(obj.id)
         return {
-            "shown": queries.shown_evse(obj.charge_point, obj),
+            "shown": queries.shown_evse(obj.charge_point, obj, kept),
+            "reservation": kept,
             "error": queries.error_of(obj.state),
             "running": queries.running_sessions(self.db_session, [obj.id]).get(obj.id),
             "last": queries.last_session(self.db_session, evse_id=obj.id),

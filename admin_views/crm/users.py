@@ -130,6 +130,12 @@ class UserView(BaseView):
         Related("Charging Sessions", "charging_session", "user_id"),
         Related("Transactions", "transaction", "user_id"),
         Related("Authorizations", "authorization", "user_id"),
+        Related(
+            "Reservations",
+            "reservation",
+            "user_id",
+            ("id", "created_at", "expires_at", "status", "evse", "charge_point", "end_reason", "session"),
+        ),
         Related("Actions", "action", _actions_on, columns=("id", "name", "info", "reason", "status", "created_at")),
     )
     actions = USER_ACTIONS

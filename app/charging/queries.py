@@ -6,7 +6,7 @@ They say what they load; nothing is loaded lazily by templates.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -23,11 +23,13 @@ from app.assets.models import (
     ReportedStatus,
     SystemStatus,
 )
+from app.charging import reserved
 from app.charging.lifecycle import RUNNING
-from app.charging.models import Authorization, ChargingSession
+from app.charging.models import Authorization, ChargingSession, Reservation
 from app.charging.status import (
     HardwareStatus,
     ShownEvse,
+    ShownStatus,
     evse_shown_status,
     hardware_status,
     stricter_system_status,
@@ -47,12 +49,13 @@ NO_ERROR = "NoError"
 
 @dataclass(frozen=True)
 class EvseLine:
-    """An EVSE as the cards show it: what is shown and why, what it reported, and who charges there."""
+    """An EVSE as the cards show it: what is shown and why, what it reported, who charges there, for whom it is kept."""
 
     evse: Evse
     shown: ShownEvse
     error: str
     running: ChargingSession | None
+    reservation: Reservation | None = None
 
 
 @dataclass(frozen=True)
@@ -64,20 +67,38 @@ class StationStatus:
     evses: tuple[EvseLine, ...]
 
 
-def shown_evse(charge_point: ChargePoint, evse: Evse) -> ShownEvse:
-    """What is shown of an EVSE; reads the states of both."""
-    return evse_shown_status(
-        stricter_system_status(charge_point.status.value, evse.status.value),
-        charge_point.state.connection,
-        evse.state.status,
-    )
+#: shown of what could be used, if it were not reserved
+_FREE = frozenset({ShownStatus.AVAILABLE, ShownStatus.RESERVED})
 
 
-def station_status(session: Session, charge_point: ChargePoint) -> StationStatus:
-    """The status of a charge point loaded with STATION_OPTIONS; one query for its running sessions."""
-    running = running_sessions(session, [evse.id for evse in charge_point.evses])
+def shown_evse(charge_point: ChargePoint, evse: Evse, reservation: Reservation | None = None) -> ShownEvse:
+    """What is shown of an EVSE; reads the states of both. ``reservation`` is the open one, if it is known."""
+    if not charge_point.managed_by_operator:
+        why = "A point of interest, not managed by the operator"
+        return ShownEvse(ShownStatus.NOT_MANAGED, why, evse.state.status)
+    intent = stricter_system_status(charge_point.status.value, evse.status.value)
+    shown = evse_shown_status(intent, charge_point.state.connection, evse.state.status)
+    if shown.status is ShownStatus.DEMO:
+        charging = evse.state.status is ReportedStatus.CHARGING
+        return replace(shown, status=ShownStatus.CHARGING if charging else ShownStatus.AVAILABLE)
+    if reservation is not None and shown.status in _FREE:
+        return replace(shown, status=ShownStatus.RESERVED, why=f"Reserved for {reservation.user.full_name}")
+    return shown
+
+
+def station_status(session: Session, charge_point: ChargePoint, *, now: datetime) -> StationStatus:
+    """The status of a charge point loaded with STATION_OPTIONS; two queries for its sessions and reservations."""
+    numbers = [evse.id for evse in charge_point.evses]
+    running = running_sessions(session, numbers)
+    kept = reserved.open_by_evse(session, numbers, now=now)
     evses = tuple(
-        EvseLine(evse, shown_evse(charge_point, evse), error_of(evse.state), running.get(evse.id))
+        EvseLine(
+            evse,
+            shown_evse(charge_point, evse, kept.get(evse.id)),
+            error_of(evse.state),
+            running.get(evse.id),
+            kept.get(evse.id),
+        )
         for evse in charge_point.evses
     )
     state = charge_point.state

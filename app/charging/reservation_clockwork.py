@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import cast
 
 import structlog
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, DateTime, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
 from app.assets.models import (
@@ -118,7 +118,7 @@ def remind(session: Session, *, now: datetime) -> int:
         Reservation.reminded_at.is_(None),
         Reservation.expires_at > now,
         Reservation.expires_at <= now + before,
-        Reservation.expires_at - before > Reservation.created_at,
+        type_coerce(Reservation.expires_at, DateTime(timezone=True)) - before > Reservation.created_at,
     )
     return _each(session, rows, lambda row: _mail(session, row, now))
 

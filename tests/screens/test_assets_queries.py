@@ -17,6 +17,7 @@ from app.charging import queries, session_queries
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import MeterReading
 from app.charging.status import HardwareStatus
+from app.core.clock import utcnow
 from tests.support.factories_assets import NOW, make_session, make_station, make_tariff_group, make_user, make_zone
 from tests.support.factories_dashboard import Visitor, make_admin, signed_in
 
@@ -179,6 +180,6 @@ def test_power_that_was_not_measured_is_derived(session: Session) -> None:
 def test_the_shown_evse_never_pretends_to_be_available(session: Session) -> None:
     """What it said last stays beside it."""
     station = make_station(session, connection=ConnectionStatus.LONG_TERM_UNAVAILABLE)
-    line = queries.station_status(session, station).evses[0]
+    line = queries.station_status(session, station, now=utcnow()).evses[0]
     assert line.shown.status.value == "long_term_unavailable"
     assert line.shown.last_reported is ReportedStatus.AVAILABLE and "last reported: Available" in line.shown.why

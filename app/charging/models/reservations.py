@@ -8,6 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, ForeignKeyConstr
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.assets.models import ChargePoint, Evse
+from app.charging.models.sessions import ChargingSession
 from app.core.db import Base
 from app.core.models import Action
 from app.core.types import BigId, LabelledEnum, Text255, enum_type
@@ -71,6 +72,7 @@ class Reservation(Base):
     )
     user: Mapped[User] = relationship()
     action: Mapped[Action | None] = relationship()
+    session: Mapped[ChargingSession | None] = relationship()
 
     def __str__(self) -> str:
         return f"Reservation #{self.id}"
