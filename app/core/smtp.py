@@ -223,7 +223,7 @@ def _why_away(server: Server, error: Exception) -> str:
         return f"The certificate of {where} is not trusted: {one_line(error.verify_message or str(error))}"
     if isinstance(error, ssl.SSLError):
         return f"No encrypted connection with {where}: is it the right port for this kind of security?"
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TimeoutError) or "timed out" in str(error):  # smtplib wraps it while reading an answer
         return f"{where} does not answer"
     if isinstance(error, smtplib.SMTPResponseException):
         return f"{where} does not talk to us: {_said(error)}"
