@@ -39,6 +39,7 @@ from ocpp_ws.directory import Directory, UnknownStations
 from ocpp_ws.framing import INTERNAL_ERROR, NORMAL
 from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest
 from ocpp_ws.pinger import Pinger
+from ocpp_ws.quirks import QuirkMemory
 from ocpp_ws.registry import Registry
 from ocpp_ws.served import Asked, Served, served
 from ocpp_ws.tls import Trust
@@ -51,10 +52,10 @@ CONNECTED = Gauge("sync_stations_connected", "Stations connected to this process
 MESSAGES = Counter("sync_station_messages_total", "Frames exchanged with stations", ["direction"])
 _FRAMES = {direction: MESSAGES.labels(direction) for direction in ("in", "out")}
 REFUSED = Counter("sync_station_refusals_total", "Stations refused at the door", ["reason"])
-DEVIATIONS = Counter("sync_station_deviations_total", "Messages put right by a rule", ["rule"])
 
 SERVICE_RESTART = 1012
 SEEN_EVERY_S = 10.0
+QUIRKS_EVERY_S = 5.0
 RELOAD_AFTER_S = 0.1
 BEAT_EVERY_S = 5.0
 PROTOCOLS = ("ocpp1.6",)
@@ -89,6 +90,7 @@ class Gateway:
             self.engine = db.engine
         self.directory = Directory(self.transact)
         self.unknown = UnknownStations(self.transact)
+        self.quirks = QuirkMemory(self.transact)
         self.trust = Trust(app.config["SYNC"].client_ca)
         self.settings = self.transact(self._read_settings)
         self.pinger = Pinger(interval_s=self.settings.ping_interval_s)
@@ -119,7 +121,7 @@ class Gateway:
         self.directory.preload()
         self.pinger.start()
         loops = (self._beat, self._flush_seen, self._flush_unknown, self._refresh_settings, self._follow_changes)
-        for loop in (*loops, self.registry.run):
+        for loop in (*loops, self._flush_quirks, self.registry.run):
             self._greenlets.append(gevent.spawn(loop))
 
     def stop(self) -> None:
@@ -135,6 +137,10 @@ class Gateway:
             self.registry.leave()
         except redis.exceptions.RedisError:
             log.warning("gateway.leave_failed")
+        try:
+            self.quirks.flush()
+        except DBAPIError:
+            log.warning("gateway.quirks_lost")
         self.writer.stop()
         self.journal.stop()
 
@@ -310,8 +316,8 @@ class Gateway:
             gevent.spawn(self.on_late_answer, asked, reply)
 
     def _deviation(self, connection: StationConnection, action: str, deviations: list[codec.Deviation]) -> None:
-        for deviation in deviations:
-            DEVIATIONS.labels(deviation.rule).inc()
+        of = served(connection)
+        self.quirks.note(of.heard, of.station.id, action, deviations)
 
     # ------------------------------------------------------------------ loops
 
@@ -351,6 +357,9 @@ class Gateway:
 
     def _flush_unknown(self) -> None:
         self._forever(2.0, self.unknown.flush, "unknown")
+
+    def _flush_quirks(self) -> None:
+        self._forever(QUIRKS_EVERY_S, self.quirks.flush, "quirks")
 
     def _refresh_settings(self) -> None:
         self._forever(5.0, self._load_settings, "settings")

@@ -15,6 +15,7 @@ from app.charging.station import Station
 from app.core.group_commit import GroupCommit
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.door import Terms
+from ocpp_ws.quirks import Heard
 
 if TYPE_CHECKING:
     from ocpp_ws.gateway import Gateway
@@ -46,11 +47,17 @@ class Served:
     #: who is asking the station something: greenlet → action, and what it has not answered: message id → action
     asking: dict[Hashable, Asked] = field(default_factory=dict)
     unanswered: dict[str, Asked] = field(default_factory=dict)
+    #: its habits, for the quirk book
+    heard: Heard = field(default_factory=Heard)
 
     @property
     def writer(self) -> GroupCommit:
         """The group commit that answers wait for."""
         return self.gateway.writer
+
+    def watch_clock(self, stamp: str | None, arrived: datetime) -> None:
+        """Compare the station's clock with ours, by a time stamp that it has just written."""
+        self.gateway.quirks.note_clock(self.heard, self.station.id, stamp, arrived)
 
     def transact(self, work: Callable[[Session], T]) -> T:
         """Do something in a transaction of its own, again when it met a deadlock."""

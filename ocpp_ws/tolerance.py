@@ -24,7 +24,15 @@ from ocpp_ws import codec
 from ocpp_ws.codec import Deviation, Direction, HardFault, Payload, Version
 from ocpp_ws.timestamps import format_timestamp, has_zone, is_rfc3339, parse_timestamp
 
-__all__ = ["KEPT_AS_SENT", "MAY_BE_ABSENT", "NEVER_CUT", "format_timestamp", "parse_timestamp", "tolerate"]
+__all__ = [
+    "KEPT_AS_SENT",
+    "MAY_BE_ABSENT",
+    "NEVER_CUT",
+    "UNREADABLE_STATUS",
+    "format_timestamp",
+    "parse_timestamp",
+    "tolerate",
+]
 
 Schema = Mapping[str, Any]
 
@@ -51,6 +59,12 @@ MAY_BE_ABSENT: Final[Mapping[str, frozenset[str]]] = {
 }
 """Required fields whose loss leaves a message that still has to be dealt with: a stop without a meter reading
 ends the session at its last known one, an unknown status changes nothing but is answered."""
+
+UNREADABLE_STATUS: Final = "unreadableStatus"
+_SET_ASIDE: Final[Mapping[str, Mapping[str, str]]] = {
+    "StatusNotification": {"status": UNREADABLE_STATUS, "connectorStatus": UNREADABLE_STATUS},
+}
+"""Where the handler finds, as text, what stood in a field that could not be read: a name no schema has."""
 
 _IF_MISSING: Final[Mapping[str, Mapping[str, Any]]] = {
     "BootNotification": {
@@ -152,6 +166,7 @@ class _Walk:
         self._may_be_absent = MAY_BE_ABSENT.get(action, frozenset())
         self._if_missing = _IF_MISSING.get(action, {})
         self._if_unknown = _IF_UNKNOWN.get(action, {})
+        self._set_aside = _SET_ASIDE.get(action, {})
         self._now = now
         self._noted: dict[tuple[str, str], Deviation] = {}
 
@@ -203,6 +218,8 @@ class _Walk:
                 result[key] = self.value(properties.get(key, {}), item, child)
             except _Unusable as unusable:
                 lost[key] = unusable
+                if child in self._set_aside:
+                    result[self._set_aside[child]] = _text_of(item)
         for key in required:
             if key not in result:
                 child = f"{path}.{key}" if path else key

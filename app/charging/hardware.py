@@ -6,7 +6,7 @@ Manual, "Hardware Status Logs". Status of network id 0 is the station's own, dec
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -184,6 +184,10 @@ def _write_statuses(cursor: psycopg.Cursor[Any], items: Sequence[StatusReport]) 
             cursor.execute(_IDLE_ENDS, ([i.evse_id for i in charging], [i.reported_at for i in charging]))
 
 
+def _write_unreadable(cursor: psycopg.Cursor[Any], items: Sequence[StatusReport]) -> None:
+    cursor.execute(_UNREGISTERED, (orjson.dumps(items).decode(),))
+
+
 _BOOT = """
 UPDATE charge_point_state s SET vendor = g.vendor, model = g.model, serial_number = g.serial_number,
   firmware_version = g.firmware_version, iccid = g.iccid, imsi = g.imsi, meter_type = g.meter_type,
@@ -202,6 +206,7 @@ def _write_boots(cursor: psycopg.Cursor[Any], items: Sequence[BootReport]) -> No
 
 
 STATUS: Kind[StatusReport] = Kind("status", _write_statuses, pipelined=True)
+UNREADABLE: Kind[StatusReport] = Kind("unreadable", _write_unreadable, pipelined=True)
 BOOT: Kind[BootReport] = Kind("boot", _write_boots, pipelined=True)
 
 
@@ -227,23 +232,51 @@ def record_status(
 
     A report older than the stored one is logged but does not overwrite it.
     """
-    evse = station.evse(network_id)
-    writer.write(
-        STATUS,
-        StatusReport(
-            charge_point_id=station.id,
-            partner_id=station.partner_id,
-            network_id=network_id,
-            evse_id=evse.id if evse else None,
-            status=status,
-            reported_at=reported_at,
-            received_at=now,
-            error_code=error_code,
-            info=info,
-            vendor_error_code=vendor_error_code,
-        ),
-    )
+    details = {"error_code": error_code, "info": info, "vendor_error_code": vendor_error_code}
+    writer.write(STATUS, _report(station, network_id, status, reported_at, now, details))
     _tell(station.id, station.partner_id)
+
+
+def log_unreadable_status(
+    writer: GroupCommit,
+    station: Station,
+    *,
+    network_id: int,
+    info: str,
+    reported_at: datetime,
+    now: datetime,
+    error_code: str | None = None,
+    vendor_error_code: str | None = None,
+) -> None:
+    """Log a report whose status is no word anybody knows: what is stored stays. Returns when it is on disk.
+
+    ``info`` has the word, for whoever reads the log.
+    """
+    details = {"error_code": error_code, "info": info, "vendor_error_code": vendor_error_code}
+    report = _report(station, network_id, ReportedStatus.UNKNOWN, reported_at, now, details)
+    writer.write(UNREADABLE, report)
+    _tell(station.id, station.partner_id)
+
+
+def _report(
+    station: Station,
+    network_id: int,
+    status: ReportedStatus,
+    reported_at: datetime,
+    now: datetime,
+    details: Mapping[str, str | None],
+) -> StatusReport:
+    evse = station.evse(network_id)
+    return StatusReport(
+        charge_point_id=station.id,
+        partner_id=station.partner_id,
+        network_id=network_id,
+        evse_id=evse.id if evse else None,
+        status=status,
+        reported_at=reported_at,
+        received_at=now,
+        **details,
+    )
 
 
 def _tell(charge_point_id: int, partner_id: int) -> None:

@@ -77,7 +77,7 @@ def shown_evse(charge_point: ChargePoint, evse: Evse, reservation: Reservation |
         why = "A point of interest, not managed by the operator"
         return ShownEvse(ShownStatus.NOT_MANAGED, why, evse.state.status)
     intent = stricter_system_status(charge_point.status.value, evse.status.value)
-    shown = evse_shown_status(intent, charge_point.state.connection, evse.state.status)
+    shown = evse_shown_status(intent, charge_point.state.connection, evse.state.status, charge_point.state.status)
     if shown.status is ShownStatus.DEMO:
         charging = evse.state.status is ReportedStatus.CHARGING
         return replace(shown, status=ShownStatus.CHARGING if charging else ShownStatus.AVAILABLE)

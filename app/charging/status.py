@@ -19,6 +19,7 @@ __all__ = [
     "ShownStatus",
     "SystemStatus",
     "connection_status",
+    "evse_reported_status",
     "evse_shown_status",
     "hardware_status",
     "stricter_system_status",
@@ -73,6 +74,8 @@ class ShownStatus(StrEnum):
     DISABLED = "disabled"
     OUT_OF_ORDER = "out_of_order"
     DEMO = "demo"
+    #: a point of interest, of which nothing is known
+    NOT_MANAGED = "not_managed"
 
     @property
     def label(self) -> str:
@@ -90,6 +93,7 @@ _SHOWN_LABELS = {
     ShownStatus.DISABLED: "Disabled",
     ShownStatus.OUT_OF_ORDER: "Out of order",
     ShownStatus.DEMO: "Demo",
+    ShownStatus.NOT_MANAGED: "Not managed",
 }
 
 _WHY_SYSTEM = {
@@ -154,10 +158,40 @@ def stricter_system_status(charge_point_status: str, evse_status: str) -> System
     return min(both, key=_SYSTEM_STRICTNESS.index)
 
 
-def evse_shown_status(system_status: str, connection: ConnectionStatus, reported: ReportedStatus) -> ShownEvse:
+#: a station that is Unavailable takes no new sessions; those that run go on (OCPP 1.6, 5.2)
+GOES_ON = frozenset(
+    {
+        ReportedStatus.CHARGING,
+        ReportedStatus.SUSPENDED_EV,
+        ReportedStatus.SUSPENDED_EVSE,
+        ReportedStatus.FINISHING,
+        ReportedStatus.OCCUPIED,
+    }
+)
+
+
+def evse_reported_status(reported: ReportedStatus, station: ReportedStatus) -> ReportedStatus:
+    """What counts of what is reported: what a station says of itself (connector or EVSE 0) is true of its EVSEs.
+
+    A fault of the station is one of each EVSE; Unavailable is, where nobody is charging. Any other status of the
+    station says nothing of an EVSE. This is the one place where that is decided; ``app.dashboard.sites`` has it in SQL.
+    """
+    if station is ReportedStatus.FAULTED:
+        return station
+    if station is ReportedStatus.UNAVAILABLE and reported not in (*GOES_ON, ReportedStatus.FAULTED):
+        return station
+    return reported
+
+
+def evse_shown_status(
+    system_status: str,
+    connection: ConnectionStatus,
+    reported: ReportedStatus,
+    station: ReportedStatus = ReportedStatus.UNKNOWN,
+) -> ShownEvse:
     """What to show of an EVSE: the operator's intent first, then the connection, then the hardware.
 
-    Raises ValueError for a system status nobody knows.
+    ``station`` is what the charge point reports of itself. Raises ValueError for a system status nobody knows.
     """
     intent = SystemStatus(system_status)
     if intent is not SystemStatus.ACTIVE:
@@ -165,6 +199,12 @@ def evse_shown_status(system_status: str, connection: ConnectionStatus, reported
     if connection is not ConnectionStatus.AVAILABLE:
         why = f"{_WHY_CONNECTION[connection]}; last reported: {reported.label}"
         return ShownEvse(ShownStatus(connection.value), why, reported)
-    hardware = hardware_status(reported)
-    why = "Nothing reported yet" if hardware is HardwareStatus.UNKNOWN else f"Reported: {reported.label}"
+    counts = evse_reported_status(reported, station)
+    hardware = hardware_status(counts)
+    if counts is not reported:
+        why = f"The charge point as a whole reports: {station.label}; the EVSE itself: {reported.label}"
+    elif hardware is HardwareStatus.UNKNOWN:
+        why = "Nothing reported yet"
+    else:
+        why = f"Reported: {reported.label}"
     return ShownEvse(ShownStatus(hardware.value), why, reported)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, or_, select
+from sqlalchemy import ColumnElement, and_, case, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import (
@@ -24,6 +24,7 @@ from app.assets.models import (
     ReportedStatus,
     SystemStatus,
 )
+from app.charging.status import GOES_ON
 from app.core.i18n import DEFAULT_LANGUAGE
 
 
@@ -82,7 +83,14 @@ def site_status_of_evse() -> ColumnElement[int]:
         (ChargePointState.connection == ConnectionStatus.NEVER_CONNECTED, SiteStatus.NOT_IN_SERVICE.value),
         (ChargePointState.connection == ConnectionStatus.TEMPORARILY_UNAVAILABLE, SiteStatus.DISTURBED.value),
         (ChargePointState.connection == ConnectionStatus.LONG_TERM_UNAVAILABLE, SiteStatus.FAULTY.value),
-        (EvseState.status == ReportedStatus.FAULTED, SiteStatus.FAULTY.value),
+        (
+            or_(EvseState.status == ReportedStatus.FAULTED, ChargePointState.status == ReportedStatus.FAULTED),
+            SiteStatus.FAULTY.value,
+        ),
+        (
+            and_(ChargePointState.status == ReportedStatus.UNAVAILABLE, EvseState.status.not_in(GOES_ON)),
+            SiteStatus.UNAVAILABLE.value,
+        ),
         (EvseState.status.in_(_IN_USE), SiteStatus.IN_USE.value),
         (EvseState.status.in_(_WORKS), SiteStatus.AVAILABLE.value),
         else_=SiteStatus.UNAVAILABLE.value,

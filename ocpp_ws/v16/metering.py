@@ -46,6 +46,8 @@ def meter_values(connection: StationConnection, payload: dict[str, Any]) -> dict
     """Store the readings and bring their session along; answered when they are on disk."""
     of = served(connection)
     now = now_of(connection)
+    if payload["meterValue"]:
+        of.watch_clock(payload["meterValue"][-1].get("timestamp"), now)
     evse = of.station.evse(payload["connectorId"])
     transaction_id = payload.get("transactionId")
     meter = _meter(of, transaction_id, evse.id if evse else None)

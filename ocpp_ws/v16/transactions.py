@@ -28,6 +28,7 @@ def start_transaction(connection: StationConnection, payload: dict[str, Any]) ->
     """A station has begun to charge: the same start gets the same number, however often it is sent."""
     of = served(connection)
     now = now_of(connection)
+    of.watch_clock(payload.get("timestamp"), now)
     evse = of.station.evse(payload["connectorId"])
     if evse is None:
         number = of.transact(lambda session: _keep_unplaced_start(session, of, payload, connection))

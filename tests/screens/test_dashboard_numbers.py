@@ -269,6 +269,12 @@ def test_a_pin_says_what_its_evse_is_shown_with(session: Session) -> None:
         station.evses[0].status = own
         shown = evse_shown_status(stricter_system_status(system, own), connection, reported).status
         expected[zone.location.id] = PIN_OF_SHOWN[shown]
+    for whole, reported in itertools.product(ReportedStatus, ReportedStatus):
+        zone = make_zone(session, name=f"{whole} as a whole, {reported}")
+        station = make_station(session, zone, reported=reported)
+        station.state.status = whole
+        shown = evse_shown_status(SystemStatus.ACTIVE, ConnectionStatus.AVAILABLE, reported, whole).status
+        expected[zone.location.id] = PIN_OF_SHOWN[shown]
     session.flush()
     found = {pin.location_id: pin.status for pin in sites.pins(session, language="en")}
     assert {key: (found[key], value) for key, value in expected.items() if found[key] is not value} == {}

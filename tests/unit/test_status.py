@@ -133,6 +133,37 @@ def test_the_operators_intent_comes_first(intent, shown):
         assert evse.last_reported is reported
 
 
+@pytest.mark.parametrize(
+    ("station", "reported", "shown", "why"),
+    [
+        ("faulted", "available", "Fault", "The charge point as a whole reports: Fault; the EVSE itself: Available"),
+        ("faulted", "charging", "Fault", "The charge point as a whole reports: Fault; the EVSE itself: Charging"),
+        ("faulted", "faulted", "Fault", "Reported: Fault"),
+        ("faulted", "unknown", "Fault", "The charge point as a whole reports: Fault; the EVSE itself: Unknown"),
+        ("unavailable", "available", "Unavailable",
+         "The charge point as a whole reports: Unavailable; the EVSE itself: Available"),
+        ("unavailable", "preparing", "Unavailable",
+         "The charge point as a whole reports: Unavailable; the EVSE itself: Preparing"),
+        ("unavailable", "charging", "Charging", "Reported: Charging"),
+        ("unavailable", "suspended_ev", "Occupied", "Reported: Suspended by car"),
+        ("unavailable", "faulted", "Fault", "Reported: Fault"),
+        ("available", "unavailable", "Unavailable", "Reported: Unavailable"),
+        ("available", "unknown", "Unknown", "Nothing reported yet"),
+        ("unknown", "charging", "Charging", "Reported: Charging"),
+    ],
+)  # fmt: skip
+def test_what_a_station_says_of_itself_is_true_of_its_evses(station, reported, shown, why):
+    evse = evse_shown_status("active", ONLINE, ReportedStatus(reported), ReportedStatus(station))
+    assert (evse.status.label, evse.why, evse.last_reported) == (shown, why, ReportedStatus(reported))
+
+
+def test_intent_and_connection_come_before_what_the_station_says_of_itself():
+    for intent, connection in product(SystemStatus, ConnectionStatus):
+        quiet = evse_shown_status(intent, connection, ReportedStatus.AVAILABLE)
+        faulted = evse_shown_status(intent, connection, ReportedStatus.AVAILABLE, ReportedStatus.FAULTED)
+        assert (faulted == quiet) is (intent is not SystemStatus.ACTIVE or connection is not ONLINE)
+
+
 def test_available_is_shown_only_if_all_three_agree():
     available = [
         (intent, connection, reported)

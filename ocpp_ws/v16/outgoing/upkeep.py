@@ -8,13 +8,20 @@ from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, present, with_result
 
 
 def _read_configuration(response: Payload) -> Answer:
+    """The answer may have come as it was, when it could not be put right: what is no entry is left out."""
+    entries = response.get("configurationKey")
     keys = [
-        {"key": entry.get("key"), "value": entry.get("value"), "readonly": bool(entry.get("readonly"))}
-        for entry in response.get("configurationKey") or []
-        if entry.get("key")
+        {"key": str(entry["key"]), "value": _text(entry.get("value")), "readonly": entry.get("readonly") is True}
+        for entry in (entries if isinstance(entries, list) else ())
+        if isinstance(entry, dict) and entry.get("key")
     ]
-    unknown = [str(key) for key in response.get("unknownKey") or []]
+    names = response.get("unknownKey")
+    unknown = [str(key) for key in names] if isinstance(names, list) else []
     return Answer(ActionStatus.ANSWERED, response, facts={"keys": keys, "unknown": unknown})
+
+
+def _text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
 
 
 def _update(request: Payload) -> Payload:
