@@ -244,6 +244,14 @@ def note_uploading(session: Session, *, diagnostics_id: int, now: datetime) -> N
         _move(session, row, TransferStatus.UPLOADING, now, None)
 
 
+def note_too_large(session: Session, *, diagnostics_id: int, now: datetime) -> None:
+    """The station's file was refused for its size; a smaller one may still come."""
+    row = session.get(DiagnosticsRequest, diagnostics_id, with_for_update=True)
+    if row is not None and row.received_at is None:
+        limit = settings.get_int(session, "file.diagnostics_max_mb")
+        _move(session, row, TransferStatus.FAILED, now, f"the file is larger than {limit} MB (Settings > Files)")
+
+
 # ---------------------------------------------------------------------- what time does
 
 

@@ -18,7 +18,6 @@ from app.charging import file_exchange
 from app.charging.commands import CommandName, Outcome, follow_up
 from app.charging.models import FirmwareStatus, FirmwareUpdate
 from app.core import events
-from app.core.files import delete_file
 from app.core.models import ActionStatus
 
 log = structlog.get_logger(__name__)
@@ -256,8 +255,8 @@ def fail_silent(session: Session, *, now: datetime) -> int:
 # ---------------------------------------------------------------------- the files themselves
 
 
-def remove_firmware(session: Session, *, firmware: FirmwareFile) -> None:
-    """Delete a firmware file with its bytes; past updates keep their story. Raises FirmwareInUse. Flushes."""
+def check_unused(session: Session, *, firmware: FirmwareFile) -> None:
+    """Whether a firmware file may be deleted; past updates keep their story. Raises FirmwareInUse."""
     using = session.scalar(
         select(func.count())
         .select_from(FirmwareUpdate)
@@ -266,7 +265,3 @@ def remove_firmware(session: Session, *, firmware: FirmwareFile) -> None:
     if using:
         updates = "1 update that needs it is" if using == 1 else f"{using} updates that need it are"
         raise FirmwareInUse(f"{firmware} cannot be deleted: {updates} still under way.")
-    file_id = firmware.file_id
-    session.delete(firmware)
-    session.flush()
-    delete_file(session, file_id=file_id)

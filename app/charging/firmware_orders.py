@@ -24,7 +24,11 @@ SCHEMES = ("ftp", "ftps", "http", "https")
 
 
 class InvalidUpdate(ValueError):
-    """The order makes no sense; the message says what to change."""
+    """The order makes no sense; the message says what to change, ``field`` of the order where."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class FirmwareMismatch(InvalidUpdate):
@@ -55,33 +59,36 @@ def check_location(location: str) -> str:
         host = parts.hostname
         _ = parts.port
     except ValueError:
-        raise InvalidUpdate(hint) from None
+        raise InvalidUpdate("location", hint) from None
     if parts.scheme.lower() not in SCHEMES or not host or any(c.isspace() or not c.isprintable() for c in location):
-        raise InvalidUpdate(hint)
+        raise InvalidUpdate("location", hint)
     if len(location) > file_exchange.MAX_ADDRESS:
-        raise InvalidUpdate(f"The address is longer than the {file_exchange.MAX_ADDRESS} characters OCPP allows.")
+        raise InvalidUpdate("location", f"The address is longer than {file_exchange.MAX_ADDRESS} characters.")
     return location
 
 
 def check_order(order: UpdateOrder, *, vendor: str | None, model: str | None) -> None:
     """Whether an order makes sense for a station of that vendor and model. Raises InvalidUpdate, FirmwareMismatch."""
     if (order.firmware is None) == (not order.location):
-        raise InvalidUpdate("Choose an uploaded file or enter an address, one of the two.")
+        raise InvalidUpdate("firmware", "Choose an uploaded file or enter an address, one of the two.")
     if order.location:
         check_location(order.location)
     if order.signed and (order.firmware is None or not order.firmware.signature):
-        raise InvalidUpdate("Only an uploaded file with signing certificate and signature can be sent signed.")
+        raise InvalidUpdate(
+            "signed", "Only an uploaded file with signing certificate and signature can be sent signed."
+        )
     if order.install_at is not None and not order.signed:
-        raise InvalidUpdate("Only a signed update can be told when to install.")
+        raise InvalidUpdate("install_at", "Only a signed update can be told when to install.")
     if order.install_at is not None and order.install_at < order.retrieve_at:
-        raise InvalidUpdate("It cannot be installed before it has been retrieved.")
+        raise InvalidUpdate("install_at", "It cannot be installed before it has been retrieved.")
     if (
         order.firmware is not None
         and not order.despite_mismatch
         and not fits(order.firmware, vendor=vendor, model=model)
     ):
         station = " ".join(part for part in (vendor, model) if part)
-        raise FirmwareMismatch(f"{order.firmware} is meant for {made_for(order.firmware)}, this is {station}.")
+        message = f"{order.firmware} is meant for {made_for(order.firmware)}, this is {station}."
+        raise FirmwareMismatch("despite_mismatch", message)
 
 
 def request_update(

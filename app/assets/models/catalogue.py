@@ -97,7 +97,8 @@ class FirmwareFile(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
-    file: Mapped[StoredFile] = relationship()
+    #: its bytes are nobody else's: they go with it
+    file: Mapped[StoredFile] = relationship(cascade="all, delete-orphan", single_parent=True)
 
     __mapper_args__ = {"version_id_col": version}
 
