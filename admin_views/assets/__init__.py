@@ -5,13 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 from admin_views.assets.charge_points import ChargePointView
+from admin_views.assets.diagnostics import DiagnosticsRequestView
 from admin_views.assets.evses import EvseView
+from admin_views.assets.firmware import FirmwareFileView
+from admin_views.assets.firmware_updates import FirmwareUpdateView
+from admin_views.assets.location_images import LocationImageView
 from admin_views.assets.locations import LocationView
 from admin_views.assets.logs import log_views
+from admin_views.assets.notices import NoticeView
+from admin_views.assets.tags import TagView
+from admin_views.assets.templates import TemplateView
 from admin_views.assets.unknown_stations import UnknownStationView
 from admin_views.assets.zones import ChargingZoneView
-from app.assets.models import ChargePoint, ChargingZone, Evse, Location
-from app.charging.models import UnknownStation
+from app.assets.models import (
+    ChargePoint,
+    ChargePointNotice,
+    ChargePointTemplate,
+    ChargingZone,
+    Evse,
+    FirmwareFile,
+    Location,
+    LocationImage,
+    Tag,
+)
+from app.charging.models import DiagnosticsRequest, FirmwareUpdate, UnknownStation
 from app.core.db import db
 
 
@@ -25,5 +42,14 @@ def views() -> list[Any]:
             UnknownStation, db, name="Tried to Connect", endpoint="unknown_station", url="/assets/tried-to-connect"
         ),
         EvseView(Evse, db, endpoint="evse", url="/assets/evses"),
+        TemplateView(ChargePointTemplate, db),
+        NoticeView(ChargePointNotice, db),
+        LocationImageView(LocationImage, db),
+        TagView(Tag, db),
+        FirmwareFileView(FirmwareFile, db),
+        FirmwareUpdateView(FirmwareUpdate, db, endpoint="firmware_update"),
+        DiagnosticsRequestView(
+            DiagnosticsRequest, db, endpoint="diagnostics_request", url="/assets/diagnostic-requests"
+        ),
         *log_views(),
     ]

@@ -48,6 +48,8 @@ COLUMN_LABELS = {
     "network_type": "Network Type",
     "access_type": "Access Type",
     "show_to_public_with_notice": "Show to public with notice",
+    "notice": "CP Notice",
+    "notice.name": "CP Notice",
     "managed_by_operator": "Managed By Operator",
     "protocol": "Network Protocol",
     "identifier": "Charge Point ID",
@@ -96,6 +98,7 @@ def filters() -> tuple[Any, ...]:
         "state.last_seen_at",
         "protocol",
         "managed_by_operator",
+        "notice.name",
         "load_management",
         "network_type",
         "state.vendor",
@@ -193,8 +196,10 @@ DETAILS = (
             "state.booted_at",
             "state.boot_reason",
         ),
+        template="assets/_hardware_tab.html",
     ),
     Facts("Advanced", template="assets/_advanced_tab.html"),
+    Facts("Local Auth List", template="assets/_local_list_tab.html"),
     Facts("Partner", ("partner",)),
 )
 
@@ -211,6 +216,9 @@ SESSION_COLUMNS = (
     "total_gross",
 )
 
+#: and of their Reservations
+RESERVATION_COLUMNS = ("id", "user", "created_at", "expires_at", "status", "end_reason", "session")
+
 
 def _transactions(query: Any, obj: ChargePoint) -> Any:
     sessions = select(ChargingSession.id).where(ChargingSession.charge_point_id == obj.id)
@@ -222,6 +230,7 @@ def related() -> tuple[Related, ...]:
     return (
         Related("Charging Sessions", "charging_session", "charge_point_id", (*SESSION_COLUMNS, "evse")),
         Related("Transactions", "transaction", _transactions),
+        Related("Reservations", "reservation", "charge_point_id", (*RESERVATION_COLUMNS, "evse")),
         Related("Authorizations", "authorization", "charge_point_id"),
         Related(
             "Actions",
@@ -232,5 +241,17 @@ def related() -> tuple[Related, ...]:
         Related("Hardware Status Logs", "hardware_status_log", "charge_point_id"),
         Related("Network Status Logs", "network_status_log", "charge_point_id"),
         Related("Communication Logs", "communication_log", "charge_point_id"),
+        Related(
+            "Diagnostic Requests",
+            "diagnostics_request",
+            "charge_point_id",
+            ("id", "kind", "requested_at", "status", "detail", "file", "action.reason", "action.initiated_by"),
+        ),
+        Related(
+            "Firmware Updates",
+            "firmware_update",
+            "charge_point_id",
+            ("id", "firmware", "status", "reported", "version_before", "version_after", "retrieve_at", "changed_at"),
+        ),
         Related("Stray Messages", "stray_message", "charge_point_id"),
     )

@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
-from app.assets.models import ConnectionStatus, Connector, ConnectorType, ReportedStatus
+from app.assets.models import (
+    ChargePoint,
+    ConnectionStatus,
+    Connector,
+    ConnectorType,
+    FirmwareFile,
+    ReportedStatus,
+)
 from app.billing.models import Transaction, TransactionStatus, TransactionType
 from app.charging.models import (
     Authorization,
     AuthorizationResult,
     AuthorizationSource,
     CommunicationLog,
+    DiagnosticsKind,
+    DiagnosticsRequest,
     Direction,
+    FirmwareStatus,
+    FirmwareUpdate,
     FrameKind,
     HardwareStatusLog,
     MeterReading,
     NetworkStatusLog,
     StrayMessage,
+    TransferStatus,
     UnknownStation,
 )
 from app.core.actions import open_action
 from app.core.clock import utcnow
+from app.core.files import store_file
 from app.core.models import ActionStatus, Role
 from app.crm.models import RfidTag, UserGroup
 from app.tariffs.groups import create_group
@@ -97,6 +110,7 @@ def make_one_of_each(session: Session) -> None:
             UnknownStation(identifier="CP-UNKNOWN", reason="unknown", first_seen_at=now, last_seen_at=now),
         ]
     )
+    _add_transfers(session, station, now)
     open_action(
         session,
         name="Reset",
@@ -110,3 +124,36 @@ def make_one_of_each(session: Session) -> None:
         now=now,
     )
     session.commit()
+
+
+def _add_transfers(session: Session, station: ChargePoint, now: datetime) -> None:
+    """Firmware of ours, an update with it that is under way, and diagnostics that have come."""
+    kept = store_file(
+        session, name="fw.bin", content_type="application/octet-stream", chunks=[b"firmware"], max_bytes=99, now=now
+    )
+    came = store_file(
+        session, name="log.zip", content_type="application/octet-stream", chunks=[b"log"], max_bytes=99, now=now
+    )
+    firmware = FirmwareFile(name="Terra", firmware_version="1.8", file=kept)
+    session.add(firmware)
+    session.flush()
+    of_station = {"partner_id": station.partner_id, "charge_point_id": station.id}
+    session.add_all(
+        [
+            FirmwareUpdate(
+                **of_station,
+                firmware_file_id=firmware.id,
+                location="http://us.example/files/…/fw.bin",
+                retrieve_at=now,
+                status=FirmwareStatus.DOWNLOADING,
+                history=[{"at": now.isoformat(), "status": "downloading", "reported": "Downloading", "note": None}],
+            ),
+            DiagnosticsRequest(
+                **of_station,
+                kind=DiagnosticsKind.DIAGNOSTICS,
+                status=TransferStatus.UPLOADED,
+                file_id=came.id,
+                received_at=now,
+            ),
+        ]
+    )
