@@ -10,7 +10,7 @@ from sqlalchemy.orm import joinedload
 from wtforms.validators import ValidationError
 
 from admin_views import formats
-from admin_views.assets.picture_fields import UPLOAD_HELP, PictureField
+from admin_views.assets.picture_fields import UPLOAD_HELP, PictureField, TakesPictures
 from admin_views.base import BaseView, Facts, Related
 from admin_views.public import picture_url
 from app.assets import pictures, queries
@@ -33,7 +33,7 @@ def used(view: Any, context: Any, obj: LocationImage, name: str) -> Any:
     return formats.number(g.get("locations_counted", {}).get(obj.id, 0))
 
 
-class LocationImageView(BaseView):
+class LocationImageView(TakesPictures, BaseView):
     """The set of pictures."""
 
     resource, singular, plural = "assets.location_image", "Location Image", "Location Images"

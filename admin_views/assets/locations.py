@@ -9,10 +9,13 @@ from flask import g, request
 from flask_admin import expose
 from markupsafe import Markup, escape
 from sqlalchemy import select
-from wtforms import StringField, validators
+from sqlalchemy.orm import joinedload, selectinload
+from wtforms import validators
 
 from admin_views import formats
+from admin_views.assets.address import AddressMixin, AddressPickerField, What3wordsField
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, period
+from admin_views.assets.picture_fields import UPLOAD_HELP, LocationImageField, PhotosField, TakesPictures
 from admin_views.base import (
     BaseView,
     CountryField,
@@ -24,9 +27,9 @@ from admin_views.base import (
     Tab,
     Tabs,
 )
+from app.assets import pictures
 from app.assets import queries as asset_queries
-from app.assets import verbs
-from app.assets.models import ChargePoint, ChargingZone, Location
+from app.assets.models import ChargePoint, ChargingZone, Location, LocationImage, LocationPhoto
 from app.assets.queries import charge_points_of_location
 from app.charging import queries
 from app.charging.models import ChargingSession
@@ -36,21 +39,6 @@ from app.core.i18n import LANGUAGES
 WHAT3WORDS_HELP = "Optional, in the format word1.word2.word3."
 NAME_LENGTH = 255
 ADDRESS_LENGTH = 500
-
-
-class What3wordsField(StringField):
-    """A what3words address, its form checked."""
-
-    def process_formdata(self, valuelist: list[str]) -> None:
-        """Cleaned of slashes; empty is None."""
-        self.data = valuelist[0].strip() or None if valuelist else None
-
-    def pre_validate(self, form: Any) -> None:
-        """Three words."""
-        try:
-            self.data = verbs.clean_what3words(self.data)
-        except verbs.InvalidWhat3words as error:
-            raise validators.ValidationError(str(error)) from None
 
 
 def all_languages(view: Any, context: Any, obj: Any, name: str) -> Any:
@@ -74,13 +62,22 @@ def counted(view: Any, context: Any, obj: Any, name: str) -> Any:
     return formats.number(g.get("charge_points_counted", {}).get(obj.id, 0))
 
 
-class LocationView(BaseView):
+#: a location with the files of its pictures
+PICTURES = (
+    joinedload(Location.image).joinedload(LocationImage.file),
+    selectinload(Location.photos).joinedload(LocationPhoto.file),
+)
+
+
+class LocationView(TakesPictures, AddressMixin, BaseView):
     """The pins on the map."""
 
     resource, singular, plural = "assets.location", "Location", "Locations"
     section, icon = "Assets", "map-pin"
     empty_hint = "Create the first location; charging zones and charge points follow."
     details_template = "assets/location.html"
+    create_template = edit_template = "assets/location_form.html"
+    details_load_options = PICTURES
 
     column_list = ("name", "postcode", "region", "city", "country", "roaming", "charge_points")
     column_labels = {"charge_points": "Charge Points", "what3words": "What3words address", "timezone": "Time zone"}
@@ -126,6 +123,9 @@ class LocationView(BaseView):
         "name",
         "short_description",
         "description",
+        "image_id",
+        "photos",
+        "address_picker",
         "latitude",
         "longitude",
         "address",
@@ -136,7 +136,10 @@ class LocationView(BaseView):
         "what3words",
         "timezone",
     )
+    form_extra_fields = {"address_picker": AddressPickerField("Address Picker")}
     form_overrides = {
+        "image_id": LocationImageField,
+        "photos": PhotosField,
         "name": I18nField,
         "short_description": I18nField,
         "description": I18nTextArea,
@@ -157,6 +160,14 @@ class LocationView(BaseView):
             "max_length": 10_000,
             "description": "Working hours, access instructions and the like.",
         },
+        "image_id": {
+            "label": "Location image",
+            "description": "From the set in ASSETS > Location Images; shown when a driver taps the pin.",
+        },
+        "photos": {
+            "label": "Images",
+            "description": f"Of the location itself, several at once, at most {pictures.MAX_PHOTOS}. {UPLOAD_HELP}",
+        },
         "latitude": {
             "validators": [validators.NumberRange(-90, 90, "Between -90 and 90.")],
             "description": "In degrees, north is positive, like 42.6977.",
@@ -174,9 +185,10 @@ class LocationView(BaseView):
     }
     form_rules = [
         Tabs(
-            Tab("General", "name", "short_description", "description"),
+            Tab("General", "name", "short_description", "description", "image_id", "photos"),
             Tab(
                 "Address",
+                "address_picker",
                 "latitude",
                 "longitude",
                 Section("Address", "address", "city", "postcode", "region", "country", "what3words", "timezone"),
@@ -199,6 +211,7 @@ class LocationView(BaseView):
                 "timezone",
             ),
         ),
+        Facts("Images", template="assets/_location_pictures.html"),
     )
     related = (
         Related("Charging Zones", "charging_zone", "location_id", ("name", "status", "show_in_app")),
@@ -214,6 +227,32 @@ class LocationView(BaseView):
             lambda query, obj: query.filter(ChargingSession.charge_point_id.in_(_stations_at(obj))),
         ),
     )
+
+    def get_one(self, id: Any, *, lock: bool = False, options: Any = ()) -> Location:
+        """With its pictures when a form is drawn or saved."""
+        if not options and request.endpoint in (f"{self.endpoint}.edit_view", f"{self.endpoint}.delete_view"):
+            options = PICTURES
+        found: Location = super().get_one(id, lock=lock, options=options)
+        return found
+
+    def audited(self, obj: Location) -> dict[str, Any]:
+        """Pictures by their names, in order."""
+        facts = dict(super().audited(obj))
+        facts.pop("image_id", None)
+        # by its number: the relation still shows the one before
+        image = self.db_session.get(LocationImage, obj.image_id) if obj.image_id is not None else None
+        photos = [photo.file.name for photo in sorted(obj.photos, key=lambda photo: photo.position or 0)]
+        return {**facts, "photos": photos, "image": image.name if image is not None else None}
+
+    def on_model_delete(self, model: Location) -> None:
+        """Its own pictures go with it."""
+        pictures.forget_photos(self.db_session(), location=model)
+
+    def delete_model(self, model: Location) -> bool:
+        """Photos and files in one flush, which knows the order."""
+        with self.db_session.no_autoflush:
+            deleted: bool = super().delete_model(model)
+        return deleted
 
     def live_topics(self, obj: Location) -> list[str]:
         """Its stations."""

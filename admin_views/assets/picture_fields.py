@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g, render_template
+from flask import g, render_template, request
+from flask_login import current_user
 from gevent import get_hub
 from markupsafe import Markup
 from sqlalchemy import select
@@ -25,6 +26,21 @@ ACCEPT = "image/jpeg,image/png,image/webp"
 #: what a form with pictures may weigh: several from a phone at once
 MAX_FORM_BYTES = 64 * 1024 * 1024
 UPLOAD_HELP = f"JPEG, PNG or WebP, at most {pictures.MAX_UPLOAD_BYTES // 1024 // 1024} MB each. Kept without metadata."
+
+
+class TakesPictures:
+    """Joined before BaseView: its forms may weigh MAX_FORM_BYTES, when an admin sends them."""
+
+    def create_blueprint(self, admin: Any) -> Any:
+        """As BaseView's; the limit has to be known before anything reads the form, the CSRF check included."""
+        blueprint = super().create_blueprint(admin)
+        blueprint.url_value_preprocessor(_allow_pictures)
+        return blueprint
+
+
+def _allow_pictures(endpoint: str | None, _values: Any) -> None:
+    if (endpoint or "").endswith((".create_view", ".edit_view")) and current_user.is_authenticated:
+        request.max_content_length = MAX_FORM_BYTES
 
 
 def read_upload(upload: Any) -> Picture:

@@ -5,20 +5,17 @@ Everything else a map does on the page (icons, popups, live colours, the outline
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from flask import url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from admin_views.base import allow_source
-from app.core import settings
+from admin_views.widgets.tiles import Tiles, default_centre, tiles
 from app.dashboard import sites
 from app.dashboard.sites import Pin, SiteStatus
 
@@ -63,7 +60,7 @@ def draw(session: Session, language: str) -> DrawnMap:
 
     found = sites.pins(session, language=language)
     drawn = LocalMap(
-        location=_default_centre(session),
+        location=list(default_centre(session)),
         zoom_start=ZOOM_WITHOUT_PINS,
         tiles=None,
         # Leaflet's own spelling: folium keeps min_zoom and max_zoom for its tiles
@@ -71,9 +68,9 @@ def draw(session: Session, language: str) -> DrawnMap:
         maxZoom=19,
         world_copy_jump=True,
     )
-    tile_url = settings.get_text(session, "map.tile_url")
-    if tile_url:
-        _add_tiles(drawn, tile_url)
+    source = tiles(session)
+    if source is not None:
+        _add_tiles(drawn, source)
     cluster = LocalCluster(
         _rows(found), callback=MARKER, icon_create_function=CLUSTER, max_cluster_radius=50, chunked_loading=True
     )
@@ -88,7 +85,7 @@ def draw(session: Session, language: str) -> DrawnMap:
         map_name=drawn.get_name(),
         cluster_name=cluster.get_name(),
         key=_key(pin.location_id for pin in found),
-        tiles=bool(tile_url),
+        tiles=source is not None,
         legend=_legend(Counter(pin.status for pin in found)),
         number=len(found),
     )
@@ -127,27 +124,14 @@ def _bounds(found: Sequence[Pin]) -> list[list[float]]:
     return [[min(latitudes), min(longitudes)], [max(latitudes), max(longitudes)]]
 
 
-def _default_centre(session: Session) -> list[float]:
-    """Settings > Map; what is no number there is the middle of Europe."""
-    try:
-        return [
-            max(-85.0, min(85.0, float(settings.get_text(session, "map.default_latitude")))),
-            max(-180.0, min(180.0, float(settings.get_text(session, "map.default_longitude")))),
-        ]
-    except ValueError:
-        return [48.0, 12.0]
-
-
-def _add_tiles(drawn: Any, url: str) -> None:
+def _add_tiles(drawn: Any, source: Tiles) -> None:
     import folium
 
-    host = urlsplit(url).netloc
-    # {s} stands for one of several servers
-    origin = f"{urlsplit(url).scheme}://{re.sub(r'^[{]s[}]', '*', host)}"
-    allow_source("img-src", origin)
-    known = "© OpenStreetMap contributors" if host.endswith("openstreetmap.org") else f"Map: {host}"
     folium.TileLayer(
-        tiles=url, attr=str(Markup.escape(known)), max_zoom=19, referrer_policy="strict-origin-when-cross-origin"
+        tiles=source.url,
+        attr=str(Markup.escape(source.attribution)),
+        max_zoom=19,
+        referrer_policy="strict-origin-when-cross-origin",
     ).add_to(drawn)
 
 
