@@ -46,6 +46,8 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.watch_reservations, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.run_mock_sessions, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.keep_local_lists, timedelta(seconds=15)),
+    Entry(tasks.recover_faults, timedelta(seconds=5), queue="urgent"),
+    Entry(tasks.watch_outages, timedelta(seconds=10), queue="urgent"),
     Entry(tasks.bill_finished_sessions, timedelta(seconds=30)),
     Entry(tasks.send_mails, timedelta(seconds=10)),
     Entry(tasks.configure_stations, timedelta(seconds=5)),

@@ -17,6 +17,8 @@ from app.charging import (
     firmware,
     local_list_sync,
     mock,
+    outages,
+    recovery,
     reservation_clockwork,
 )
 from app.core import mail_delivery, partitions, settings
@@ -52,6 +54,27 @@ def watch_sessions() -> int:
         except SQLAlchemyError:  # one of them must not keep the others from their work; the next tick repeats it
             log.exception("watch_sessions.failed", rule=due.__name__)
     return changed
+
+
+def recover_faults() -> int:
+    """Begin and advance auto-recoveries, each in a transaction of its own."""
+    with transaction() as session:
+        changed = recovery.begin_recoveries(session, now=utcnow())
+    with transaction() as session:
+        due = recovery.due_recoveries(session, now=utcnow())
+    for recovery_id in due:
+        try:
+            with transaction() as session:
+                changed += recovery.advance_recovery(session, recovery_id=recovery_id, now=utcnow())
+        except Exception:  # one station's recovery must not keep the others from theirs
+            log.exception("recover_faults.failed", recovery_id=recovery_id)
+    return changed
+
+
+def watch_outages() -> int:
+    """Open and close outages; mail those that are news."""
+    with transaction() as session:
+        return outages.watch_outages(session, now=utcnow())
 
 
 def send_mails() -> bool:

@@ -15,6 +15,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.assets.models import ChargePoint, Evse
 from app.charging.models.ownership import of_charge_point
 from app.core.db import Base
 from app.core.models import Action
@@ -65,6 +66,11 @@ class Recovery(Base):
     outcome: Mapped[Text255 | None]
 
     attempts: Mapped[list[RecoveryAttempt]] = relationship(order_by="RecoveryAttempt.id", back_populates="recovery")
+    charge_point: Mapped[ChargePoint] = relationship(viewonly=True)
+    evse: Mapped[Evse | None] = relationship()
+
+    def __str__(self) -> str:
+        return f"Recovery {self.id}"
 
 
 class RecoveryAttempt(Base):
@@ -109,3 +115,8 @@ class Outage(Base):
     mail_key: Mapped[str | None] = mapped_column(String(120))
     mailed_at: Mapped[datetime | None]
     back_mailed_at: Mapped[datetime | None]
+
+    charge_point: Mapped[ChargePoint] = relationship(viewonly=True)
+
+    def __str__(self) -> str:
+        return f"Outage {self.id}"
