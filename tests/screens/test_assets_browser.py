@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
-from typing import Any
 
 import pytest
 from flask import Flask
@@ -30,7 +27,6 @@ from tests.support.factories_assets import make_session, make_station, make_tari
 from tests.support.factories_dashboard import make_admin, signed_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-AXE = (Path(__file__).resolve().parents[1] / "vendor" / "axe.min.js").read_text()
 #: product: "Status changes reach an open page within two seconds without reload"
 LIVE_MS = 2000
 
@@ -235,45 +231,6 @@ def test_a_session_is_started_from_the_evse(page: Page, session: Session, statio
 
 
 # --- for everybody
-
-
-@pytest.mark.parametrize("width", [1440, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_axe_finds_nothing(
-    browser: Browser,
-    clean: Flask,
-    site: str,
-    session: Session,
-    admin: Admin,
-    station: ChargePoint,
-    width: int,
-    theme: str,
-) -> None:
-    row = session.query(ChargingSession).filter_by(status=SessionStatus.FINISHED).one()
-    page = open_page(browser, clean, site, admin, width=width, theme=theme)
-    found: list[Any] = []
-    for path in (
-        "/assets/locations/",
-        f"/assets/locations/details/?id={station.zone.location_id}",
-        "/assets/locations/new/",
-        "/assets/charge-points/",
-        f"/assets/charge-points/details/?id={station.id}",
-        f"/assets/charge-points/edit/?id={station.id}#tab-evses",
-        f"/assets/evses/details/?id={station.evses[1].id}",
-        "/activity/charging-sessions/",
-        f"/activity/charging-sessions/details/?id={row.id}",
-        "/activity/authorizations/",
-        "/activity/authorizations/details/?id=" + str(last_authorization(session)),
-        "/activity/actions/",
-    ):
-        page.goto(path)
-        page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
-        page.wait_for_timeout(400)
-        page.evaluate(AXE)
-        report = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
-        found += [(path, each["id"], [node["html"][:200] for node in each["nodes"]]) for each in report["violations"]]
-    page.context.close()
-    assert not found, json.dumps(found, indent=1)
 
 
 def last_authorization(session: Session) -> int:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -21,6 +19,7 @@ from admin_views.live_hub import Hub
 from app.assets.models import ChargePoint, ConnectionStatus, ReportedStatus
 from app.charging.lifecycle import SessionStatus
 from app.core import events
+from tests.browser.axe import violations
 from tests.support.factories_dashboard import (
     PASSWORD,
     make_admin,
@@ -29,10 +28,8 @@ from tests.support.factories_dashboard import (
     make_user,
     make_zone,
 )
-from tests.support.one_of_each import make_one_of_each
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-AXE = (Path(__file__).resolve().parents[1] / "vendor" / "axe.min.js").read_text()
 #: "Status changes reach an open page within two seconds without reload"; twice that on a busy machine
 PROMPTLY_MS = 4000
 WATCH = """document.addEventListener(
@@ -93,14 +90,6 @@ def connected(site_app: Flask, pages: int = 1) -> None:
     while site_app.extensions["live"].browsers < pages:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def violations(page: Page) -> list[str]:
-    """What axe finds. It is run past the policy, as a browser's developer tools would."""
-    session = page.context.new_cdp_session(page)
-    session.send("Runtime.evaluate", {"expression": AXE})
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => JSON.stringify(r.violations))")
-    return [f"{rule['id']}: {node['target']}" for rule in json.loads(found) for node in rule["nodes"]]
 
 
 def test_a_fault_reaches_the_open_dashboard(
@@ -205,45 +194,4 @@ def test_the_search_by_keyboard_alone(
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("ABB Terra")
-    assert complaints == []
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
-def test_axe_finds_nothing_and_nothing_overflows(
-    session: Session, site: str, browser: Browser, width: int, theme: str
-) -> None:
-    make_admin(session, name="Olga Operator")
-    make_one_of_each(session)
-    context = browser.new_context(viewport={"width": width, "height": 900}, base_url=site)
-    context.add_cookies([{"name": "theme", "value": theme, "url": site}])
-    door = context.new_page()
-    door.goto("/login")
-    assert violations(door) == []
-    door.fill("#email", "olga@example.com")
-    door.fill("#password", "wrong")
-    door.get_by_role("button", name="Sign in").click()
-    expect(door.get_by_role("alert")).to_contain_text("is wrong")
-    assert violations(door) == []
-    context.close()
-    page, complaints = enter(browser, site, width=width, theme=theme)
-    wrong: dict[str, list[str]] = {}
-    for path in (
-        "/",
-        "/dashboard/faults/",
-        "/account",
-        "/search",
-        "/search?q=sofia",
-        "/search?q=nothing-like-this",
-        "/payments/transactions/",
-        "/payments/transactions/?search=nothing",
-    ):
-        page.goto(path)
-        page.wait_for_selector("html[data-ready=yes]", state="attached")
-        found = violations(page)
-        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
-            found.append("wider than the screen")
-        if found:
-            wrong[path] = found
-    assert wrong == {}
     assert complaints == []

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,7 +18,6 @@ from app.tariffs.models import TariffGroup, TariffPowerLevel, TariffType
 from tests.support import factories_crm as make
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-AXE = Path(__file__).resolve().parents[1] / "vendor" / "axe.min.js"
 
 
 @pytest.fixture
@@ -166,65 +163,3 @@ def test_adding_balance_changes_the_card_and_the_history_at_once(
     page.wait_for_selector("#modal >> text=the balance is now €17.40")
     page.wait_for_selector("#ledger >> text=Operator top up")
     page.wait_for_selector("#status >> text=€17.40")
-
-
-def addresses(people: dict[str, Any]) -> list[str]:
-    """Every page of these sections, with what their tabs open on."""
-    user, group, steps = people["user"].id, people["group"].id, people["steps"].id
-    admin, role = people["admin"].id, people["admin"].role_id
-    return [
-        "/tariffs/tariffs/",
-        "/tariffs/tariffs/new/",
-        f"/tariffs/tariffs/edit/?id={steps}#tab-pricing",
-        f"/tariffs/tariffs/details/?id={steps}",
-        "/tariffs/tariff-groups/",
-        f"/tariffs/tariff-groups/details/?id={group}",
-        "/crm/users/",
-        "/crm/users/new/",
-        f"/crm/users/details/?id={user}#facts-3",
-        "/crm/user-groups/",
-        f"/crm/user-groups/details/?id={people['fleet'].id}",
-        "/crm/rfid-tags/",
-        f"/crm/rfid-tags/new/?user={user}",
-        "/configuration/admin-accounts/",
-        "/configuration/admin-accounts/new/",
-        f"/configuration/admin-accounts/details/?id={admin}",
-        "/configuration/roles/",
-        "/configuration/roles/new/",
-        f"/configuration/roles/details/?id={role}",
-        "/configuration/settings/",
-        "/configuration/vat/",
-        "/configuration/currencies/",
-        "/configuration/currencies/new/",
-    ]
-
-
-def violations(page: Page) -> Any:
-    """What axe has against the page as it stands."""
-    return page.evaluate(
-        "axe.run(document, {resultTypes: ['violations']}).then(found => found.violations.map("
-        "each => [each.id, ...each.nodes.slice(0, 3).map(node => node.html.slice(0, 160))]))"
-    )
-
-
-@pytest.mark.parametrize("width", [1440, 390])
-def test_axe_finds_nothing_and_nothing_overflows(
-    browser: Browser, clean: Flask, site: str, people: dict[str, Any], width: int
-) -> None:
-    page = opened(browser, clean, site, people["admin"], width=width)
-    # axe is put in from outside, which the policy would rightly forbid
-    page.context.new_cdp_session(page).send("Page.setBypassCSP", {"enabled": True})
-    found: dict[str, Any] = {}
-    for address in addresses(people):
-        complaints = go(page, site + address)
-        # lists below are fetched when seen
-        page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
-        expect(page.locator(".tab-pane.active .spinner-border")).to_have_count(0, timeout=15_000)
-        page.evaluate(AXE.read_text())
-        light = violations(page)
-        page.evaluate("document.documentElement.dataset.bsTheme = 'dark'")
-        dark = violations(page)
-        too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-        if light or dark or too_wide > 0 or complaints:
-            found[address] = {"light": light, "dark": dark, "too wide": too_wide, "console": complaints}
-    assert not found, json.dumps(found, indent=1)

@@ -6,7 +6,6 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,11 @@ from flask import Flask
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 from werkzeug.serving import make_server
 
+from tests.browser.axe import violations
 from tests.ui.sample_app import Deed, Station, Status, db
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
-AXE = (Path(__file__).resolve().parents[1] / "vendor" / "axe.min.js").read_text()
 ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking")
 WATCH = """document.addEventListener(
     'securitypolicyviolation', e => console.error('BLOCKED ' + e.violatedDirective + ' ' + e.sourceFile)
@@ -80,21 +79,7 @@ def visit(page: Page, path: str) -> None:
     page.wait_for_function("document.documentElement.dataset.ready === 'yes'")
 
 
-def violations(page: Page) -> list[str]:
-    """What axe finds. It is run past the policy, as a browser's developer tools would."""
-    session = page.context.new_cdp_session(page)
-    if not page.evaluate("!!window.axe"):
-        session.send("Runtime.evaluate", {"expression": AXE})
-    found = page.evaluate("axe.run(document, {resultTypes: ['violations']}).then(r => JSON.stringify(r.violations))")
-    return [
-        f"{rule['id']}: {node['target']} {node['failureSummary']}"
-        for rule in json.loads(found)
-        for node in rule["nodes"]
-    ]
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_axe_finds_nothing_and_the_policy_blocks_nothing(browser: Browser, site: str, width: int, theme: str) -> None:
     page, complaints = open_as_olga(browser, site, width=width, theme=theme)
     wrong: dict[str, list[str]] = {}
