@@ -8,6 +8,7 @@ but not its dates, which the door looks at: so an expired certificate is refused
 from __future__ import annotations
 
 import contextlib
+import errno
 import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,8 +56,16 @@ class TlsSocket(SSLSocket):  # type: ignore[misc]  # gevent has no types here
         try:
             data: bytes = super().recv(buflen, flags)
         except _WOULD_BLOCK:
-            raise BlockingIOError from None
+            raise _nothing_yet() from None
         return data
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """As a socket's, for the file the request is read from. Raises BlockingIOError."""
+        try:
+            count: int = super().recv_into(buffer, nbytes, flags)
+        except _WOULD_BLOCK:
+            raise _nothing_yet() from None
+        return count
 
     def send(self, data: Any, *args: Any, **kwargs: Any) -> int:
         """As a socket's; not blocking, it sends all, or raises BlockingIOError and wants the same again."""
@@ -73,7 +82,7 @@ class TlsSocket(SSLSocket):  # type: ignore[misc]  # gevent has no types here
         try:
             written: int = self._sslobj.write(data)
         except _WOULD_BLOCK:
-            raise BlockingIOError from None
+            raise _nothing_yet() from None
         self._owed = None
         return written
 
@@ -87,6 +96,10 @@ class TlsSocket(SSLSocket):  # type: ignore[misc]  # gevent has no types here
     def client_certificate(self) -> presented.ClientCertificate | None:
         """What the other side has identified itself with."""
         return presented.of_tls(self.getpeercert(True), presented.chain_of(self._sslobj))
+
+
+def _nothing_yet() -> BlockingIOError:
+    return BlockingIOError(errno.EAGAIN, "would block")
 
 
 class Tls:

@@ -44,8 +44,9 @@ from app.core.passwords import hash_station_password
 from app.crm.models import RfidTag, User
 from app.tariffs.models import Tariff, TariffGroup, TariffGroupTariff, TariffType
 from tests.conftest import empty_tables
-from tests.support.product import Product, product
+from tests.support.product import Product, free_port, product
 from tests.support.scripted_station import ScriptedStation, connect
+from tests.support.tls import TlsFiles, make_files
 
 T = TypeVar("T")
 _numbers = itertools.count(1)
@@ -251,6 +252,12 @@ class Server:
     product: Product
     redis: redis.Redis
     gateway: str
+    tls: TlsFiles
+
+    @property
+    def wss(self) -> str:
+        """Where stations connect by TLS."""
+        return f"wss://127.0.0.1:{self.tls.port}/ocpp"
 
     @property
     def ws(self) -> str:
@@ -306,13 +313,15 @@ def server(
 ) -> Iterator[Server]:
     """The product's server process on this worker's database, started once."""
     client: redis.Redis = app.extensions["sync_redis"]
-    with product(tmp_path_factory.mktemp("server"), **environment(config, admin_url, redis_url)) as running:
+    folder = tmp_path_factory.mktemp("server")
+    files, variables = make_files(folder / "tls", free_port())
+    with product(folder, **environment(config, admin_url, redis_url), **variables) as running:
         process = running.start("all")
         gateway = eventually(
             lambda: next((name for name in names(client) if f"-{process.pid}-" in name), ""),
             why="the gateway gives no sign of life",
         )
-        yield Server(running, client, gateway)
+        yield Server(running, client, gateway, files)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import contextlib
 import itertools
 import json
 import socket
+import ssl
 import struct
 import time
 from collections import deque
@@ -293,11 +294,13 @@ def connect(
     *,
     timeout: float = DEFAULT_TIMEOUT_S,
     headers: dict[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
+    source: str | None = None,
 ) -> ScriptedStation:
     """Connect to `url` + "/" + `identifier` (url like ws://127.0.0.1:8000/ocpp).
 
-    HTTP Basic goes along when a password is given. Raises websockets' InvalidStatus when the server refuses
-    the handshake (its `.response.status_code` says how).
+    HTTP Basic goes along when a password is given; ``source`` is the address to come from. Raises
+    websockets' InvalidStatus when the server refuses the handshake (its `.response.status_code` says how).
     """
     all_headers = dict(headers or {})
     if password is not None:
@@ -312,6 +315,8 @@ def connect(
         open_timeout=timeout,
         ping_interval=None,
         close_timeout=2,
+        ssl=tls,
+        source_address=(source, 0) if source else None,
     )
     return ScriptedStation(identifier=identifier, websocket=websocket)
 
