@@ -146,28 +146,28 @@ def decide(now: Situation) -> Decision:
     if now.last_pending:
         return Wait(None)
     if not now.connected or now.last_not_connected:
-        return _without_connection(now)
+        waited = now.waited if now.waiting is Step.WAIT_CONNECTION else timedelta(0)
+        if waited >= WAIT_FOR_CONNECTION:
+            minutes = WAIT_FOR_CONNECTION // timedelta(minutes=1)
+            return GiveUp(f"The charge point was not connected for {minutes} minutes.")
+    if not now.connected:
+        return Wait(Step.WAIT_CONNECTION, "The charge point is not connected")
+    if now.last is not None and now.last_not_connected:  # it is there now, and has not heard it
+        return _next(now, now.last, again=True)
     if now.last in RESETS and not now.reported_since:
         return Try(Step.STATUS, again=True)
     if now.next_step >= len(now.steps):
         return GiveUp("Every step was tried; the fault is still reported.")
-    step = now.steps[now.next_step]
+    return _next(now, now.steps[now.next_step], again=False)
+
+
+def _next(now: Situation, step: Step, *, again: bool) -> Decision:
     if step is Step.HARD_RESET and not now.hard_reset_allowed:
-        return LeaveOut(step, "Left out: hard resets are switched off in Settings")
+        why = "hard resets are switched off in Settings"
+        return GiveUp(f"Nothing else helped, and {why}.") if again else LeaveOut(step, f"Left out: {why}")
     if step in RESETS and now.busy:
         return _beside_a_session(now)
-    return Try(step)
-
-
-def _without_connection(now: Situation) -> Decision:
-    waited = now.waited if now.waiting is Step.WAIT_CONNECTION else timedelta(0)
-    if waited >= WAIT_FOR_CONNECTION:
-        minutes = WAIT_FOR_CONNECTION // timedelta(minutes=1)
-        return GiveUp(f"The charge point was not connected for {minutes} minutes.")
-    if not now.connected:
-        return Wait(Step.WAIT_CONNECTION, "The charge point is not connected")
-    assert now.last is not None, "only a step that was tried can have found nobody"
-    return Try(now.last, again=True)
+    return Try(step, again=again)
 
 
 def _beside_a_session(now: Situation) -> Decision:
