@@ -30,6 +30,9 @@ EARLY = timedelta(minutes=5)
 #: a failed update is taken up again by the station's retry within this time
 RETRIED_WITHIN = timedelta(hours=24)
 BATCH = 200
+#: lines of an update's history: a station that fails and retries for a day writes no more
+HISTORY_KEPT = 199
+SENT_WHOLE = "the file was sent whole"
 
 FINAL = frozenset({FirmwareStatus.INSTALLED, FirmwareStatus.REFUSED})
 CLOSED = FINAL | {FirmwareStatus.FAILED}
@@ -85,6 +88,7 @@ def record_report(session: Session, *, report: FirmwareReport, now: datetime) ->
     too_early = report.update_id is None and row.status in _NOT_BEGUN and now < row.retrieve_at - EARLY
     status = row.status if too_early else next_status(row.status, report.status)
     if status is row.status and row.reported == report.words:
+        row.changed_at = now  # said again: no line of the history, but a sign of life
         return row
     row.reported = report.words[:60]
     note = "about an earlier update" if too_early else None
@@ -131,7 +135,10 @@ def enter(
     row: FirmwareUpdate, status: FirmwareStatus, now: datetime, *, words: str | None = None, note: str | None = None
 ) -> None:
     """Write a line of an update's history: when, what it was then, the station's word for it, what else is known."""
-    row.history = [*row.history, {"at": now.isoformat(), "status": status.value, "reported": words, "note": note}]
+    row.history = [
+        *row.history[-HISTORY_KEPT:],
+        {"at": now.isoformat(), "status": status.value, "reported": words, "note": note},
+    ]
 
 
 @follow_up(CommandName.UPDATE_FIRMWARE)
@@ -180,14 +187,10 @@ def note_fetching(session: Session, *, update_id: int, complete: bool, now: date
     row = session.get(FirmwareUpdate, update_id, with_for_update=True)
     if row is None or row.status in CLOSED:
         return
-    if complete:
-        if row.status is FirmwareStatus.DOWNLOADING:
-            enter(row, row.status, now, note="the file was sent whole")
-            row.changed_at = now
-            session.flush()
-            events.announce(session, CHANGED, partner_id=row.partner_id, charge_point_id=row.charge_point_id)
-    elif row.status in _NOT_BEGUN:
+    if not complete and row.status in _NOT_BEGUN:
         move(session, row, FirmwareStatus.DOWNLOADING, now, note="the charge point fetches the file")
+    elif complete and all(entry.get("note") != SENT_WHOLE for entry in row.history):
+        move(session, row, row.status, now, note=SENT_WHOLE)
 
 
 # ---------------------------------------------------------------------- what time does
