@@ -158,7 +158,7 @@ def communication_context(session: Any, charge_point: ChargePoint) -> dict[str, 
         "until": _local(wanted.until) if wanted.until else "",
         "arguments": wanted.arguments(),
         "live": live,
-        "newest": _live_key(session, window),
+        "newest": _live_key(session, window) if live else "",
         "heard": conversation.actions_heard(
             session, charge_point_id=charge_point.id, since=window.since, until=window.until
         ),

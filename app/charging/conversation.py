@@ -55,15 +55,14 @@ class Window:
 
 @dataclass(frozen=True)
 class Exchange:
-    """A message and its answer, as they were on the wire. ``answer`` None: none came (or it was no request)."""
+    """A message and its answer, as they were on the wire. ``answer`` None: none came (or it was no request).
+
+    ``key`` is its place in the log as it was asked for: of the frame that was searched for.
+    """
 
     first: CommunicationLog
     answer: CommunicationLog | None
-
-    @property
-    def key(self) -> Key:
-        """Its place in the log."""
-        return Key(self.first.at, self.first.id)
+    key: Key
 
     @property
     def took(self) -> timedelta | None:
@@ -86,24 +85,57 @@ def exchanges(
 ) -> list[Exchange]:
     """Exchanges newest first: the window's newest, those older than ``before``, or the next newer than ``after``."""
     query = exchanges_query(window, before=before, after=after).limit(limit)
-    found = [
-        Exchange(first, following if following is not None and following.kind is not FrameKind.REQUEST else None)
-        for first, following in session.execute(query)
-    ]
+    found = [_exchange(frame, question, following) for frame, question, following in session.execute(query)]
     return found[::-1] if after is not None else found
+
+
+def _exchange(
+    frame: CommunicationLog, question: CommunicationLog | None, following: CommunicationLog | None
+) -> Exchange:
+    key = Key(frame.at, frame.id)
+    if question is not None:
+        return Exchange(question, frame, key)
+    answered = following is not None and following.kind is not FrameKind.REQUEST
+    return Exchange(frame, following if answered else None, key)
 
 
 def exchanges_query(
     window: Window, *, before: Key | None = None, after: Key | None = None
-) -> Select[tuple[CommunicationLog, CommunicationLog]]:
-    """The query of ``exchanges``: each request or lone answer, with the frame that follows under its number."""
+) -> Select[tuple[CommunicationLog, CommunicationLog, CommunicationLog]]:
+    """The query of ``exchanges``: each wanted frame with the request it answers, or the frame that follows a request.
+
+    What narrows the log is asked of the frames themselves, so that only those found are paired.
+    """
     log = CommunicationLog
-    other = aliased(CommunicationLog, name="other")
-    this, that = tuple_(log.at, log.id), tuple_(other.at, other.id)
+    asked, next_frame = _question_of(window).lateral("question"), _next_frame_of(window).lateral("next_frame")
+    question, following = aliased(CommunicationLog, asked), aliased(CommunicationLog, next_frame)
+    this = tuple_(log.at, log.id)
+    query = (
+        select(log, question, following)
+        .select_from(log)
+        .outerjoin(asked, true())
+        .outerjoin(next_frame, true())
+        .where(
+            log.charge_point_id == window.charge_point_id,
+            log.at >= window.since,
+            log.at < window.until,
+            *_narrowed(window, question, following),
+        )
+    )
+    if after is not None:
+        # the bound on the time alone is what the index can use
+        return query.where(log.at >= after.at, this > _bound(after)).order_by(log.at, log.id)
+    if before is not None:
+        query = query.where(log.at <= before.at, this < _bound(before))
+    return query.order_by(log.at.desc(), log.id.desc())
+
+
+def _next_frame_of(window: Window) -> Select[tuple[CommunicationLog]]:
+    """What comes next under a request's number: an answer, or another request (after a restart of the station)."""
+    log, other = CommunicationLog, aliased(CommunicationLog, name="later")
     answers = and_(other.kind != FrameKind.REQUEST, other.direction != log.direction)
     asked_again = and_(other.kind == FrameKind.REQUEST, other.direction == log.direction)
-    # what comes next under the number: an answer, or the same number used for another request (after a restart)
-    next_frame = (
+    return (
         select(other)
         .where(
             log.kind == FrameKind.REQUEST,
@@ -111,69 +143,65 @@ def exchanges_query(
             other.message_id == log.message_id,
             other.at >= log.at,
             other.at < log.at + literal(ANSWER_WITHIN, Interval()),
-            that > this,
+            tuple_(other.at, other.id) > tuple_(log.at, log.id),
             or_(answers, asked_again),
         )
         .order_by(other.at, other.id)
         .limit(1)
         .correlate(log)
-        .lateral("next_frame")
     )
-    following = aliased(CommunicationLog, next_frame)
-    question = (
-        select(other.id)
+
+
+def _question_of(window: Window) -> Select[tuple[CommunicationLog]]:
+    """The request that an answer or error belongs to: the newest of its number before it."""
+    log, other = CommunicationLog, aliased(CommunicationLog, name="earlier")
+    return (
+        select(other)
         .where(
+            log.kind != FrameKind.REQUEST,
             other.charge_point_id == window.charge_point_id,
             other.message_id == log.message_id,
             other.kind == FrameKind.REQUEST,
             other.direction != log.direction,
             other.at <= log.at,
             other.at > log.at - literal(ANSWER_WITHIN, Interval()),
-            that < this,
+            tuple_(other.at, other.id) < tuple_(log.at, log.id),
         )
-        .order_by(other.at.desc())
+        .order_by(other.at.desc(), other.id.desc())
         .limit(1)
         .correlate(log)
-        .scalar_subquery()
     )
-    query = (
-        select(log, following)
-        .outerjoin(next_frame, true())
-        .where(
-            log.charge_point_id == window.charge_point_id,
-            log.at >= window.since,
-            log.at < window.until,
-            or_(log.kind == FrameKind.REQUEST, question.is_(None)),
-            *_narrowed(window, following),
-        )
-    )
-    if after is not None:
-        # the bound on the time alone is what the index can use
-        return query.where(log.at >= after.at, this > tuple_(*_bound(after))).order_by(log.at, log.id)
-    if before is not None:
-        query = query.where(log.at <= before.at, this < tuple_(*_bound(before)))
-    return query.order_by(log.at.desc(), log.id.desc())
 
 
-def _bound(key: Key) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    return literal(key.at, CommunicationLog.at.type), literal(key.id, CommunicationLog.id.type)
+def _bound(key: Key) -> Any:
+    return tuple_(literal(key.at, CommunicationLog.at.type), literal(key.id, CommunicationLog.id.type))
 
 
-def _narrowed(window: Window, following: Any) -> Iterator[ColumnElement[bool]]:
+def _narrowed(window: Window, question: Any, following: Any) -> Iterator[ColumnElement[bool]]:
     log = CommunicationLog
+    asks, alone = log.kind == FrameKind.REQUEST, question.id.is_(None)
+    wanted = "%" + window.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+    here = log.payload.ilike(wanted, escape="\\")
+    there = question.payload.ilike(wanted, escape="\\")
     if window.action:
-        yield log.action == window.action
+        yield or_(and_(alone, log.action == window.action), question.action == window.action)
     if window.direction is not None:
-        yield log.direction == window.direction
+        yield or_(and_(alone, log.direction == window.direction), question.direction == window.direction)
     if window.show is Show.ERRORS:
-        yield or_(log.kind == FrameKind.ERROR, following.kind == FrameKind.ERROR)
+        yield log.kind == FrameKind.ERROR
+        if window.text:
+            yield or_(here, there)
     elif window.show is Show.UNANSWERED:
-        yield log.kind == FrameKind.REQUEST
+        yield asks
         yield or_(following.kind.is_(None), following.kind == FrameKind.REQUEST)
-    if window.text:
-        wanted = "%" + window.text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        answered = and_(following.kind != FrameKind.REQUEST, following.payload.ilike(wanted, escape="\\"))
-        yield or_(log.payload.ilike(wanted, escape="\\"), answered)
+        if window.text:
+            yield here
+    elif window.text:
+        yield here
+        # a request that is found too stands for both
+        yield or_(alone, ~there)
+    else:
+        yield or_(asks, alone)
 
 
 def all_exchanges(session: Session, window: Window) -> Iterator[Exchange]:
@@ -207,7 +235,7 @@ def actions_heard(session: Session, *, charge_point_id: int, since: datetime, un
         select(log.action)
         .where(log.charge_point_id == charge_point_id, log.at >= since, log.at < until, log.action != "")
         .order_by(log.at.desc())
-        .limit(5000)
+        .limit(2000)
         .subquery()
     )
     names = session.scalars(select(recent.c.action).distinct())
