@@ -292,11 +292,13 @@ def remote_session(
     """The session that an operator started at this station and whose token this is; None when it is no such token.
 
     The token ends with the session. One that failed only because nothing was heard in time counts as long as the
-    station started (``at``, by its own clock) within the time: its message came late, the car did not.
+    station started (``at``, by its own clock) within the time: its message came late, the car did not. At an EVSE
+    that is reserved for the user, the session waits for the reservation's token instead of one of its own.
     """
-    found = _REMOTE_TOKEN.fullmatch(normalise_id_tag(id_tag or ""))
+    normal = normalise_id_tag(id_tag or "")
+    found = _REMOTE_TOKEN.fullmatch(normal)
     if found is None:
-        return None
+        return _awaited(session, charge_point_id, normal) if normal else None
     row = session.get(ChargingSession, int(found[1]))
     if row is None or row.charge_point_id != charge_point_id or row.user_id is None:
         return None

@@ -18,6 +18,7 @@ from ocpp.v16 import ChargePoint, call_result
 from ocpp.v16.enums import Action
 from websockets.asyncio.client import ClientConnection
 
+from ocpp_ws.simulator import reserving
 from ocpp_ws.simulator.quirks import Quirks, rewrite_frame
 
 if TYPE_CHECKING:
@@ -146,6 +147,32 @@ class SimulatedChargePoint(ChargePoint):  # type: ignore[misc]  # the package ha
     @answers(Action.unlock_connector)
     async def on_unlock_connector(self, connector_id: int, **_: Any) -> Any:
         return call_result.UnlockConnector(status=await self._station.unlock(connector_id))
+
+    @answers(Action.reserve_now)
+    def on_reserve_now(
+        self,
+        connector_id: int,
+        expiry_date: str,
+        id_tag: str,
+        reservation_id: int,
+        parent_id_tag: str | None = None,
+        **_: Any,
+    ) -> Any:
+        station = self._station
+        status = reserving.reserve(
+            station, connector_id, number=reservation_id, id_tag=id_tag, parent=parent_id_tag, expires_at=expiry_date
+        )
+        if status == "Accepted":
+            after_answer(lambda: station.report_status(station.evses[connector_id]))
+        return call_result.ReserveNow(status=status)
+
+    @answers(Action.cancel_reservation)
+    def on_cancel_reservation(self, reservation_id: int, **_: Any) -> Any:
+        evse = reserving.cancel(self._station, reservation_id)
+        if evse is None:
+            return call_result.CancelReservation(status="Rejected")
+        after_answer(lambda: self._station.report_status(evse))
+        return call_result.CancelReservation(status="Accepted")
 
     @answers(Action.trigger_message)
     def on_trigger_message(self, requested_message: str, connector_id: int | None = None, **_: Any) -> Any:

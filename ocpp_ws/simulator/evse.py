@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from random import Random
+from typing import TYPE_CHECKING
 
 from ocpp_ws.simulator.config import EvseSpec
 from ocpp_ws.simulator.metering import Reading
 from ocpp_ws.simulator.physics import Car, charge_car, power_w
+
+if TYPE_CHECKING:
+    from ocpp_ws.simulator.reserving import Reservation
 
 
 class Phase(StrEnum):
@@ -39,6 +43,8 @@ class Charge:
     transaction_id: int | None = None
     """Given by the server in its answer to StartTransaction."""
     last_read_wh: int = 0
+    reservation_id: int | None = None
+    """The reservation this charge has used up."""
 
 
 class Evse:
@@ -60,6 +66,8 @@ class Evse:
         self.remote_tag: str | None = None
         """The tag of a RemoteStartTransaction that waits for a car."""
         self.stop_reason: str | None = None
+        self.reservation: Reservation | None = None
+        """For whom it is kept."""
         self._time_scale = time_scale
         self._read_to_s = 0.0
         self._woken = asyncio.Event()
@@ -71,6 +79,8 @@ class Evse:
             return "Faulted"
         if not self.operative:
             return "Unavailable"
+        if self.reservation is not None and self.phase is Phase.AVAILABLE:
+            return "Reserved"
         return self.phase.value
 
     @property
@@ -94,6 +104,8 @@ class Evse:
     def begin(self, charge: Charge) -> None:
         """Let the current flow."""
         self.charge = charge
+        if self.reservation is not None:
+            charge.reservation_id, self.reservation = self.reservation.number, None
         self.stop_reason = None
         self._read_to_s = charge.begun_s
 

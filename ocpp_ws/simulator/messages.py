@@ -58,6 +58,7 @@ def start_transaction(station: Station, evse: Evse, charge: Charge) -> Any:
         id_tag=tag_on_wire(station, charge.id_tag),
         meter_start=charge.meter_start_wh - _counts_from_wh(station, charge),
         timestamp=stamp(charge.started_at, station.make.quirks.timestamps),
+        reservation_id=charge.reservation_id,
     )
 
 

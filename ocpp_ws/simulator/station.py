@@ -25,6 +25,7 @@ from ocpp_ws.simulator.evse import Charge, Evse, Phase
 from ocpp_ws.simulator.makes import MAKES
 from ocpp_ws.simulator.outbox import Message, Outbox
 from ocpp_ws.simulator.physics import first_register_wh
+from ocpp_ws.simulator.reserving import let_in
 
 log = logging.getLogger("ocpp_ws.simulator")
 
@@ -49,6 +50,8 @@ class Station:
         """Shared by the fleet: a card is in one pocket only."""
         self.known_tags: set[str] = set()
         """Tags the server has accepted: the authorisation cache."""
+        self.parents: dict[str, str] = {}
+        """The group a tag belongs to (parentIdTag), by the tag in upper case."""
         self.configuration = Configuration(
             evse_count=len(spec.evse_specs),
             meter_interval_s=config.meter_interval_s,
@@ -132,6 +135,9 @@ class Station:
             try:
                 answer = await client.ask(call.Authorize(id_tag=messages.tag_on_wire(self, id_tag)))
                 accepted = bool(answer.id_tag_info["status"] == "Accepted")
+                parent = answer.id_tag_info.get("parent_id_tag")
+                if parent:
+                    self.parents[id_tag.upper()] = str(parent)
             except (ConnectionClosed, ConnectionLost):
                 pass  # it went offline over the question
             except (OCPPError, TimeoutError, TypeError, KeyError):
@@ -199,7 +205,7 @@ class Station:
         """RemoteStartTransaction: Accepted when an EVSE is free; a driver then plugs in."""
         wanted = self.evses.values() if connector_id is None else [self.evses.get(connector_id)]
         for evse in wanted:
-            if evse is not None and evse.is_free and self.is_powered:
+            if evse is not None and evse.is_free and self.is_powered and let_in(self, evse, id_tag):
                 evse.remote_tag = id_tag
                 evse.wake()
                 return "Accepted"
@@ -229,6 +235,8 @@ class Station:
                 continue
             if evse is not None:
                 evse.operative, evse.wanted_operative = operative, None
+                if not operative:
+                    evse.reservation = None
                 evse.wake()
             self.report_status(evse)
         return outcome
@@ -321,6 +329,7 @@ class Station:
         """One EVSE reports a fault; a charge on it ends."""
         evse = self.evses[network_id]
         evse.fault = self.make.fault[0]
+        evse.reservation = None
         evse.order_stop("Other")
         evse.wake()
         self.report_status(evse)

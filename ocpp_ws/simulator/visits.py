@@ -6,6 +6,7 @@ import asyncio
 
 from ocpp_ws.simulator.evse import Charge, Evse, Phase
 from ocpp_ws.simulator.physics import draw_car
+from ocpp_ws.simulator.reserving import let_in
 from ocpp_ws.simulator.station import Station, utc_now
 
 _NO_SHOW_SHARE = 0.04
@@ -54,7 +55,16 @@ async def _next_arrival(station: Station, evse: Evse, gap_s: float) -> bool:
 
 
 def _take_card(station: Station, evse: Evse) -> str | None:
-    """A card from the station's list that is in nobody else's hand, or now and then one that nobody knows."""
+    """A card from the station's list that is in nobody else's hand, or now and then one that nobody knows.
+
+    A reserved EVSE has only its own driver; everybody else drives on.
+    """
+    if evse.reservation is not None:
+        card = evse.reservation.id_tag
+        if card not in station.spec.id_tags or card in station.cards_in_use:
+            return None
+        station.cards_in_use.add(card)
+        return card
     if evse.rng.random() < station.config.unknown_card_share or not station.spec.id_tags:
         return f"{evse.rng.randrange(16**8):08X}"
     free = [tag for tag in station.spec.id_tags if tag not in station.cards_in_use]
@@ -100,7 +110,8 @@ async def _visit_with_card(station: Station, evse: Evse, card: str) -> None:
             await _still_waiting(station, evse, evse.rng.uniform(5, 30))
     # An operator may have started it remotely while the driver was fumbling.
     tag, evse.remote_tag = evse.remote_tag or card, None
-    if accepted and evse.is_usable and station.is_powered:
+    # it may have been reserved for somebody else while the driver was fumbling
+    if accepted and let_in(station, evse, tag) and evse.is_usable and station.is_powered:
         await _charge(station, evse, tag)
     _show(station, evse, Phase.AVAILABLE)
 
