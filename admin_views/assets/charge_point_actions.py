@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from admin_views.assets import call_actions, charging_actions, local_list_part, transfer_actions
+from admin_views.assets import call_actions, charging_actions, configuration, local_list_part, transfer_actions
 from admin_views.base import ChoiceField, EnumField, ReasonForm, RecordAction, RemoteAction
 from app.assets import verbs
 from app.assets.models import ChargePoint, SystemStatus
@@ -125,6 +125,7 @@ ACTIONS = (
         "eraser",
         help="Clears the RFID tags saved locally at the charge point.",
     ),
+    *configuration.ACTIONS,
     *transfer_actions.ACTIONS,
     *charging_actions.ACTIONS,
     *local_list_part.ACTIONS,

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import String, cast, select
 
 from admin_views import formats
+from admin_views.assets import quirks
 from admin_views.assets.charge_point_form import GENERAL
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.parts import ChoiceWhere, TextWhere, YesNoWhere
@@ -41,6 +42,7 @@ COLUMN_LABELS = {
     "state.imsi": "IMSI",
     "state.booted_at": "Last boot",
     "state.boot_reason": "Boot reason",
+    "state.clock_offset_s": "Clock",
     "state.protocol": "Protocol in use",
     "state.remote_address": "Connects from",
     "manufacture_date": "Manufacture Date",
@@ -195,9 +197,11 @@ DETAILS = (
             "state.imsi",
             "state.booted_at",
             "state.boot_reason",
+            "state.clock_offset_s",
         ),
         template="assets/_hardware_tab.html",
     ),
+    Facts("Configuration", template="assets/_configuration_tab.html"),
     Facts("Advanced", template="assets/_advanced_tab.html"),
     Facts("Local Auth List", template="assets/_local_list_tab.html"),
     Facts("Partner", ("partner",)),
@@ -254,4 +258,5 @@ def related() -> tuple[Related, ...]:
             ("id", "firmware", "status", "reported", "version_before", "version_after", "retrieve_at", "changed_at"),
         ),
         Related("Stray Messages", "stray_message", "charge_point_id"),
+        quirks.RELATED,
     )

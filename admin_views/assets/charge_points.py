@@ -17,9 +17,15 @@ from admin_views.assets.charge_point_actions import ACTIONS
 from admin_views.assets.charge_point_cells import DETAIL_FORMATTERS, FORMATTERS
 from admin_views.assets.charge_point_import import ImportPages
 from admin_views.assets.charge_point_lists import COLUMN_LABELS, DETAILS, EXPORT, filters, related
+from admin_views.assets.configuration import ConfigurationMixin
 from admin_views.assets.fields import tariff_groups
+from admin_views.assets.local_list_part import USERS as LIST_USERS
+from admin_views.assets.local_list_part import LocalListMixin
 from admin_views.assets.messages import CommunicationPages
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, LiveList, period
+from admin_views.assets.qr import QrMixin
+from admin_views.assets.schedule_part import ScheduleMixin
+from admin_views.assets.templates import TemplateMixin
 from admin_views.base import BaseView, Lookup
 from admin_views.widgets.tabs import own_errors
 from app.assets import verbs
@@ -40,7 +46,17 @@ EVSE_OPTIONS = (
 )
 
 
-class ChargePointView(CommunicationPages, ImportPages, LiveList, BaseView):
+class ChargePointView(
+    CommunicationPages,
+    ImportPages,
+    TemplateMixin,
+    QrMixin,
+    LocalListMixin,
+    ScheduleMixin,
+    ConfigurationMixin,
+    LiveList,
+    BaseView,
+):
     """The physical devices."""
 
     resource, singular, plural = "assets.charge_point", "Charge Point", "Charge Points"
@@ -48,7 +64,7 @@ class ChargePointView(CommunicationPages, ImportPages, LiveList, BaseView):
     live_topic = "charge_points"
     list_template = "assets/charge_points.html"
     details_template = "assets/charge_point.html"
-    create_template = edit_template = "assets/form.html"
+    create_template, edit_template = "assets/charge_point_form.html", "assets/form.html"
     empty_hint = "Create the Location and the Charging Zone first, then the charge points in it."
 
     column_list = (
@@ -99,6 +115,7 @@ class ChargePointView(CommunicationPages, ImportPages, LiveList, BaseView):
             text=lambda zone: f"{zone.name} ({zone.location})",
         ),
         "partner": ("name",),
+        "list_users": LIST_USERS,
     }
     constraint_messages = {
         "fk_charging_session_evse": (
@@ -140,6 +157,7 @@ class ChargePointView(CommunicationPages, ImportPages, LiveList, BaseView):
             form.network_password.description = "A password is set. Leave empty to keep it; it is never shown."
         else:
             del form.clear_password
+        del form.template
         return form
 
     def update_model(self, form: Any, model: ChargePoint) -> bool:
@@ -156,6 +174,8 @@ class ChargePointView(CommunicationPages, ImportPages, LiveList, BaseView):
             if not evse.code:
                 evse.code = draw_evse_code(self.db_session, taken=drawn)
                 drawn.add(evse.code)
+        if not verbs.notice_applies(model):
+            model.notice = None
         verbs.check_charge_point(model, kept)
         if not is_created:
             verbs.mark_changed(model)
@@ -207,7 +227,7 @@ class ChargePointView(CommunicationPages, ImportPages, LiveList, BaseView):
 
     def _cards(self, obj: ChargePoint) -> dict[str, Any]:
         return {
-            "station": queries.station_status(self.db_session, obj),
+            "station": queries.station_status(self.db_session, obj, now=utcnow()),
             "tariff_groups": dict(tariff_groups()),
         }
 

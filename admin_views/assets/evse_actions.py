@@ -8,6 +8,7 @@ from flask_admin.model.fields import AjaxSelectField
 from sqlalchemy import select
 from wtforms import IntegerField, validators
 
+from admin_views.assets import charging_actions
 from admin_views.assets.charge_point_actions import AvailabilityForm, TriggerForm
 from admin_views.base import ChoiceField, EnumField, Lookup, Outcome, ReasonForm, RecordAction, RemoteAction
 from app.assets.evse_status import change_evse_status
@@ -285,6 +286,7 @@ ACTIONS = (
         group="EVSE",
         refusals=(NotManaged,),
     ),
+    *charging_actions.ACTIONS,
     RecordAction(
         "status",
         "Change Status",

@@ -20,6 +20,7 @@ from admin_views.assets.charge_point_lists import (
 from admin_views.assets.evse_actions import ACTIONS, USERS
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, ChoiceWhere, LiveList, OffMenu, TextWhere, period
+from admin_views.assets.schedule_part import ScheduleMixin
 from admin_views.base import BaseView, Facts, Related, pill
 from admin_views.widgets import cells
 from app.assets import qr_codes
@@ -55,7 +56,7 @@ def _at(like: str) -> Any:
     return Evse.charge_point.has(ChargePoint.zone.has(at_location(like)))
 
 
-class EvseView(OffMenu, LiveList, BaseView):
+class EvseView(ScheduleMixin, OffMenu, LiveList, BaseView):
     """The places where cars charge. They are changed in their charge point's form."""
 
     resource, singular, plural = "assets.charge_point", "EVSE", "EVSEs"
@@ -180,6 +181,7 @@ class EvseView(OffMenu, LiveList, BaseView):
             ),
         ),
         Facts("Connectors", template="assets/_connectors_tab.html"),
+        Facts("Current profile", template="assets/_schedule_tab.html"),
     )
     has_history = False
     related = (

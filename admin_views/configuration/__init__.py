@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from admin_views.configuration.admins import AdminAccountView
+from admin_views.configuration.api_tokens import ApiTokenView
 from admin_views.configuration.rates import CurrencyView, VatView
 from admin_views.configuration.roles import RoleView
 from admin_views.configuration.settings import SettingsView
 from app.core.db import db
-from app.core.models import Admin, CurrencyRow, Role, VatRate
+from app.core.models import Admin, ApiToken, CurrencyRow, Role, VatRate
 
 
 def views() -> list[Any]:
@@ -17,6 +18,7 @@ def views() -> list[Any]:
     return [
         AdminAccountView(Admin, db, endpoint="admin_account"),
         RoleView(Role, db),
+        ApiTokenView(ApiToken, db),
         SettingsView("Settings", endpoint="settings", url="/configuration/settings"),
         VatView(VatRate, db),
         CurrencyView(CurrencyRow, db),

@@ -10,6 +10,7 @@ nothing of that record is kept. product.md, "Actions".
 from __future__ import annotations
 
 import enum
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -83,6 +84,7 @@ class RecordAction:
     ``permission`` is a verb of the view's resource, or a whole permission.
 
     ``row`` offers it on details pages, ``bulk`` on lists; ``available(obj)`` may hide it for a record.
+    ``shows_response``: the station's answer stands with the outcome, word for word.
     """
 
     name: str
@@ -100,6 +102,7 @@ class RecordAction:
     available: Callable[[Any], bool] | None = None
     refusals: tuple[type[Exception], ...] = ()
     remote: bool = False
+    shows_response: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,12 @@ class Outcome:
     detail: str = ""
     id: int | None = None
     details_url: str | None = None
+    response: Any = None
+
+    @property
+    def response_text(self) -> str:
+        """The station's answer, indented for reading; empty without one."""
+        return "" if self.response is None else json.dumps(self.response, ensure_ascii=False, indent=2)
 
     @property
     def waiting(self) -> bool:
@@ -146,7 +155,8 @@ class Run:
 def outcome_of(row: Any, label: str = "") -> Outcome:
     """The line of an action's row."""
     detail = getattr(row, "error", None) or getattr(row, "info", None) or ""
-    return Outcome(getattr(row, "target_label", None) or label, row.status, str(detail), row.id)
+    label = getattr(row, "target_label", None) or label
+    return Outcome(label, row.status, str(detail), row.id, response=getattr(row, "response", None))
 
 
 def outcomes_of(result: Any, label: str) -> list[Outcome]:

@@ -14,9 +14,9 @@ from flask import current_app
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
-from app.assets.models import ChargePoint, SystemStatus
+from app.assets.models import ChargePoint
 from app.charging import commands
-from app.charging.commands import CommandName, NotManaged
+from app.charging.commands import CommandName
 from app.charging.sealing import seal
 from app.core.models import Action, Admin
 
@@ -40,10 +40,6 @@ class InvalidCall(ValueError):
     def __init__(self, mistake: Mistake) -> None:
         self.mistake = mistake
         super().__init__(f"{mistake.path}: {mistake.message}" if mistake.path else mistake.message)
-
-
-class NotAStation(NotManaged):
-    """A Demo charge point has no hardware that could be sent anything."""
 
 
 class Dictionary(Protocol):
@@ -109,10 +105,9 @@ def request_call(
 ) -> Action:
     """Write a call as a pending command; it is sent at the commit. Flushes. ``via`` says how it came, for the log.
 
-    Raises InvalidCall, ReasonRequired; NotManaged and NotAStation with a sentence.
+    Raises InvalidCall, ReasonRequired; NotManaged with a sentence, also for a Demo charge point.
     """
-    if charge_point.managed_by_operator and charge_point.status is SystemStatus.DEMO:
-        raise NotAStation(f"{charge_point.name} is a Demo charge point; there is no hardware to send anything to")
+    commands.check_reachable(charge_point)
     check_call(charge_point, action=action, payload=payload)
     request: dict[str, Any] = {"action": action, "payload": payload}
     secret = dictionary().secret_path(action, payload)
@@ -128,4 +123,32 @@ def request_call(
         actor=actor,
         now=now,
         timeout_s=timeout_s,
+    )
+
+
+def transfer_data(
+    session: Session,
+    *,
+    charge_point: ChargePoint,
+    vendor: str,
+    message: str | None,
+    data: str | None,
+    reason: str,
+    actor: Admin | None,
+    now: datetime,
+) -> Action:
+    """Send what a vendor has defined beyond the protocol (OCPP 1.6, 5.6 "Data Transfer"). Flushes.
+
+    Raises NotManaged, ReasonRequired.
+    """
+    request = {"vendor": vendor, "message": message or None, "data": data or None}
+    return commands.request_command(
+        session,
+        charge_point=charge_point,
+        name=CommandName.DATA_TRANSFER,
+        request=request,
+        info=f"{vendor}: {message}" if message else vendor,
+        reason=reason,
+        actor=actor,
+        now=now,
     )

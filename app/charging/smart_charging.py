@@ -120,8 +120,7 @@ def set_limit(
 
     Raises InvalidLimit; NotManaged, ReasonRequired.
     """
-    _check(charge_point, evse, limit)
-    session_id = _running_session(session, evse) if limit.purpose is Purpose.SESSION else None
+    session_id = check_limit(session, charge_point=charge_point, evse=evse, limit=limit)
     profile: dict[str, Any] = {
         "id": session.scalar(charging_profile_id),
         "stack_level": STACK_LEVEL,
@@ -193,6 +192,12 @@ def largest(charge_point: ChargePoint, evse: Evse | None, unit: str) -> Decimal 
         return None
     phases = evse.phases or charge_point.phases or 1
     return (Decimal(evse.max_power_w) / (PHASE_VOLTS * phases)).quantize(Decimal(1), ROUND_CEILING)
+
+
+def check_limit(session: Session, *, charge_point: ChargePoint, evse: Evse | None, limit: Limit) -> int | None:
+    """Raise InvalidLimit unless the limit can be set there; the session it is for, if it is for one."""
+    _check(charge_point, evse, limit)
+    return _running_session(session, evse) if limit.purpose is Purpose.SESSION else None
 
 
 def _check(charge_point: ChargePoint, evse: Evse | None, limit: Limit) -> None:

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from werkzeug.routing import Rule
 
 from admin_views.base import BaseView
+from admin_views.widgets.keys import decode_key, has_key
 from app.core.models import Role
 from app.core.permissions import BUILT_IN_ROLES
 from tests.support.factories_dashboard import make_admin
@@ -134,6 +135,12 @@ def expected(view: Any, endpoint: str, may: bool, key: str | None) -> Iterator[t
         return
     if name == "details_view" and not view.can_view_details:
         return  # a page without details of its own: what it answers is its own affair
+    if (
+        name == "details_view"
+        and may
+        and view.get_query().filter(has_key(view.model, decode_key(view.model, key))).count() == 0
+    ):
+        return  # a row of somebody else
     verbs = {"details_view": "view", "create_view": "create", "edit_view": "edit", "export": "export"}
     offered = {"create_view": view.can_create, "edit_view": view.can_edit, "export": view.can_export}
     allowed = may and offered.get(name, True)
@@ -168,7 +175,7 @@ def test_every_get(everything: Session, clean: Flask, role: str) -> None:
                 if role == ANONYMOUS and rule.endpoint not in OPEN:
                     if not refused(status, answer.location, role):
                         wrong.append(said)
-                elif status not in ANSWERS:
+                elif status not in ANSWERS and not (status == 401 and path.startswith(MACHINE)):
                     wrong.append(said)
     assert wrong == []
 

@@ -14,6 +14,7 @@ from app.assets.models import (
     ConnectorType,
     FirmwareFile,
     ReportedStatus,
+    StationModel,
 )
 from app.billing.models import Transaction, TransactionStatus, TransactionType
 from app.charging.models import (
@@ -21,6 +22,9 @@ from app.charging.models import (
     AuthorizationResult,
     AuthorizationSource,
     CommunicationLog,
+    CompositeSchedule,
+    ConfigurationKey,
+    Deviation,
     DiagnosticsKind,
     DiagnosticsRequest,
     Direction,
@@ -28,16 +32,19 @@ from app.charging.models import (
     FirmwareUpdate,
     FrameKind,
     HardwareStatusLog,
+    LocalList,
     MeterReading,
     NetworkStatusLog,
     StrayMessage,
     TransferStatus,
     UnknownStation,
+    local_list_user,
 )
 from app.core.actions import open_action
+from app.core.api_tokens import create_token
 from app.core.clock import utcnow
 from app.core.files import store_file
-from app.core.models import ActionStatus, Role
+from app.core.models import ActionStatus, Admin, Role
 from app.crm.models import RfidTag, UserGroup
 from app.tariffs.groups import create_group
 from tests.support.factories_dashboard import make_session, make_station, make_user, make_zone
@@ -111,6 +118,8 @@ def make_one_of_each(session: Session) -> None:
         ]
     )
     _add_transfers(session, station, now)
+    _add_charging_plans(session, station, dora.id, now)
+    _add_habits(session, station, now)
     open_action(
         session,
         name="Reset",
@@ -156,4 +165,60 @@ def _add_transfers(session: Session, station: ChargePoint, now: datetime) -> Non
                 received_at=now,
             ),
         ]
+    )
+
+
+def _add_charging_plans(session: Session, station: ChargePoint, user_id: int, now: datetime) -> None:
+    """A schedule of the station and of its EVSE, a local auth list, and somebody's key to the API."""
+    of_station = {"partner_id": station.partner_id, "charge_point_id": station.id}
+    station.local_auth_list = True
+    session.execute(local_list_user.insert().values(charge_point_id=station.id, user_id=user_id))
+    session.add(LocalList(**of_station, version=3, entries={"04A1B2C3": {"status": "accepted"}}, confirmed_at=now))
+    for network_id in (0, 1):
+        session.add(
+            CompositeSchedule(
+                **of_station,
+                evse_id=station.evses[0].id if network_id else None,
+                network_id=network_id,
+                starts_at=now,
+                duration_s=3600,
+                unit="A",
+                periods=[{"start_s": 0, "limit": "16", "phases": 3}, {"start_s": 900, "limit": "8.5", "phases": None}],
+            )
+        )
+    role = session.query(Role).filter_by(name="Super User").one()
+    admin = Admin(email="script@example.com", name="Script", role=role)
+    session.add(admin)
+    session.flush()
+    create_token(session, admin=admin, name="night script", actor=None, now=now)
+
+
+def _add_habits(session: Session, station: ChargePoint, now: datetime) -> None:
+    """A configuration key, and what the station's make does against the protocol."""
+    station.state.vendor, station.state.model, station.state.firmware_version = "Vestel", "EVC04", "3.141"
+    session.add(
+        ConfigurationKey(
+            partner_id=station.partner_id,
+            charge_point_id=station.id,
+            key="HeartbeatInterval",
+            value="300",
+            reported_at=now,
+        )
+    )
+    session.add(StationModel(vendor="Vestel", model="EVC04"))
+    session.add(
+        Deviation(
+            vendor="Vestel",
+            model="EVC04",
+            firmware_version="3.141",
+            protocol="ocpp1.6",
+            action="MeterValues",
+            rule="unknown_enum_kept",
+            path="meterValue[].sampledValue[].unit",
+            example="kilo",
+            messages=7,
+            first_seen_at=now,
+            last_seen_at=now,
+            last_charge_point_id=station.id,
+        )
     )
