@@ -13,6 +13,7 @@ from admin_views.assets.location_images import LocationImageView
 from admin_views.assets.locations import LocationView
 from admin_views.assets.logs import log_views
 from admin_views.assets.notices import NoticeView
+from admin_views.assets.quirks import QuirkView, StationModelView
 from admin_views.assets.tags import TagView
 from admin_views.assets.templates import TemplateView
 from admin_views.assets.unknown_stations import UnknownStationView
@@ -26,9 +27,10 @@ from app.assets.models import (
     FirmwareFile,
     Location,
     LocationImage,
+    StationModel,
     Tag,
 )
-from app.charging.models import DiagnosticsRequest, FirmwareUpdate, UnknownStation
+from app.charging.models import Deviation, DiagnosticsRequest, FirmwareUpdate, UnknownStation
 from app.core.db import db
 
 
@@ -51,5 +53,7 @@ def views() -> list[Any]:
         DiagnosticsRequestView(
             DiagnosticsRequest, db, endpoint="diagnostics_request", url="/assets/diagnostic-requests"
         ),
+        QuirkView(Deviation, db, name="Quirk Book", endpoint="quirk", url="/assets/quirk-book"),
+        StationModelView(StationModel, db, endpoint="station_model"),
         *log_views(),
     ]

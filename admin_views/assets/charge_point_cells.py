@@ -10,6 +10,7 @@ from admin_views.base import follow, pill
 from admin_views.widgets import cells
 from app.assets.models import ChargePoint
 from app.charging import queries
+from app.charging.station_clock import clock_words
 
 
 def hardware(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
@@ -49,6 +50,17 @@ def plain_name(view: Any, context: Any, obj: ChargePoint, column: str) -> str:
     return obj.name
 
 
+def clock(view: Any, context: Any, obj: ChargePoint, column: str) -> Any:
+    """How far the station's clock is off, judged by its time stamps."""
+    offset_s = obj.state.clock_offset_s
+    if offset_s is None:
+        return None
+    words = clock_words(offset_s)
+    if not words:
+        return "Right" if context is not None else ""
+    return words if context is None else pill("Clock is off", "orange", text=f"The clock is {words}")
+
+
 FORMATTERS = {
     "name": name,
     "hardware": hardware,
@@ -57,5 +69,6 @@ FORMATTERS = {
     "state.last_seen_at": seen,
     "ocpp_url": address,
     "network_password": password,
+    "state.clock_offset_s": clock,
 }
 DETAIL_FORMATTERS = {"name": plain_name}

@@ -14,7 +14,7 @@ import hashlib
 from datetime import datetime, timedelta
 
 import orjson
-from sqlalchemy import ColumnElement, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Exists, Select, and_, exists, func, or_, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargePointState, StationModel, SystemStatus
@@ -116,18 +116,41 @@ def tend(session: Session, *, charge_point_id: int, now: datetime) -> bool:
     return False
 
 
-def _may_be_sent() -> ColumnElement[bool]:
-    """Connected, ours, real, and of a model that bears it."""
-    off = exists().where(
+def standing(session: Session, charge_point: ChargePoint, *, now: datetime) -> str:
+    """How it stands with the defaults at a charge point, in a sentence for its page."""
+    state = charge_point.state
+    if not settings.get(session, "charge_point.configure_after_boot"):
+        return "The configuration defaults are not sent: “Configure after boot” is off in Settings."
+    if session.scalar(select(_model_is_off()).where(_STATE.charge_point_id == charge_point.id)):
+        return f"The configuration defaults are not sent to {state.vendor} {state.model}: off in the Quirk Book."
+    if state.recipe_begun_at is not None:
+        return "The configuration defaults are being sent."
+    if state.defaults_digest != digest(defaults(session)):
+        delay_s = settings.get_int(session, "charge_point.configure_delay_seconds")
+        return f"The configuration defaults will be sent while it is connected, {delay_s} seconds after a boot."
+    if state.recipe_tries >= MAX_TRIES:
+        return f"The configuration defaults could not be sent in {MAX_TRIES} tries; no more until they are changed."
+    if state.recipe_tries:
+        return "The configuration defaults could not all be sent; it is tried again after the next boot."
+    return "The configuration defaults were sent; what was changed since stays as it is."
+
+
+def _model_is_off() -> Exists:
+    """Whether a station's model is switched off in the quirk book."""
+    return exists().where(
         func.lower(StationModel.vendor) == func.lower(_STATE.vendor),
         func.lower(StationModel.model) == func.lower(_STATE.model),
         StationModel.configure_after_boot.is_(False),
     )
+
+
+def _may_be_sent() -> ColumnElement[bool]:
+    """Connected, ours, real, and of a model that bears it."""
     return and_(
         _STATE.connected,
         ChargePoint.managed_by_operator,
         ChargePoint.status != SystemStatus.DEMO,
-        ~off,
+        ~_model_is_off(),
     )
 
 

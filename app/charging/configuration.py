@@ -311,6 +311,12 @@ def lines(session: Session, *, charge_point_id: int, search: str = "") -> list[C
     return sorted(found, key=lambda line: line.row.key.lower())
 
 
+def last_read_at(session: Session, *, charge_point_id: int) -> datetime | None:
+    """When a station last reported any key; None when it never has."""
+    newest = select(func.max(ConfigurationKey.reported_at))
+    return session.scalar(newest.where(ConfigurationKey.charge_point_id == charge_point_id))
+
+
 def current_value(session: Session, *, charge_point_id: int, key: str) -> str | None:
     """What a station reports for a key; None when it has not, and for its password."""
     if is_authorization_key(key):
