@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from geopy.adapters import URLLibAdapter
 from geopy.exc import (
     ConfigurationError,
     GeocoderAuthenticationFailure,
+    GeocoderInsufficientPrivileges,
     GeocoderQuotaExceeded,
     GeocoderRateLimited,
     GeocoderTimedOut,
@@ -71,7 +73,13 @@ class NominatimGeocoder:
         scheme, domain = _server(server)
         self._pace = pace
         try:
-            self._client = Nominatim(domain=domain, scheme=scheme, user_agent=USER_AGENT, timeout=timeout_s)
+            self._client = Nominatim(
+                domain=domain,
+                scheme=scheme,
+                user_agent=USER_AGENT,
+                timeout=timeout_s,
+                adapter_factory=URLLibAdapter,  # the other one asks three times before it gives up
+            )
         except ConfigurationError:
             raise GeocodingFailed(f"“{server}” is not a Nominatim server. {_WHERE}") from None
 
@@ -99,7 +107,7 @@ class NominatimGeocoder:
             raise GeocodingFailed("The geocoder has been asked too often. Wait a minute, then try again.") from None
         except GeocoderTimedOut:
             raise GeocodingFailed(f"The geocoder did not answer within {TIMEOUT_S} seconds.") from None
-        except GeocoderAuthenticationFailure:
+        except (GeocoderAuthenticationFailure, GeocoderInsufficientPrivileges):
             raise GeocodingFailed(f"The geocoder refuses us. {_WHERE}") from None
         except (GeopyError, KeyError, TypeError, ValueError):
             # not reached, or it answered something that is no answer of Nominatim's
