@@ -151,29 +151,32 @@ class Gateway:
         station = self.directory.find(request.station_id)
         if station is None:
             return self._refuse(request, 404, "unknown", "No charge point has this Charge Point ID")
-        verdict = door.judge(
-            station,
-            request,
-            secret_key=self.app.config["SECRET_KEY"],
-            trusted=self.trust.certificates,
-            now=utcnow(),
-        )
+        verdict = self._judge(station, request)
         if isinstance(verdict, door.Stopped):
             return self._refuse(request, verdict.status, verdict.reason, verdict.text)
-        if verdict.password_hash is not None and verdict.password_hash == station.next_password_hash:
-            self._confirm_password(station, verdict.password_hash)
+        if self._is_new_password(station, verdict) and not self._confirm_password(station, verdict):
+            return self.admit(request)  # settled meanwhile: what we knew of the station is the past
         if request.offered and request.protocol is None:
             self.unknown.count(request, "no common protocol")
         protocol = request.protocol or (None if request.offered else PROTOCOLS[0])
         return Admission(station=station, protocol=protocol, terms=verdict)
 
-    def _confirm_password(self, station: stations.Station, password_hash: str) -> None:
+    def _judge(self, station: stations.Station, request: UpgradeRequest) -> door.Terms | door.Stopped:
+        secret_key = self.app.config["SECRET_KEY"]
+        return door.judge(station, request, secret_key=secret_key, trusted=self.trust.certificates, now=utcnow())
+
+    @staticmethod
+    def _is_new_password(station: stations.Station, terms: door.Terms) -> bool:
+        return terms.password_hash is not None and terms.password_hash == station.next_password_hash
+
+    def _confirm_password(self, station: stations.Station, terms: door.Terms) -> bool:
         """A station comes with the new password it was sent: the old one is forgotten."""
-        confirm = station_security.confirm_new_password
-        self.transact(
+        confirm, password_hash = station_security.confirm_new_password, str(terms.password_hash)
+        confirmed = self.transact(
             lambda session: confirm(session, charge_point_id=station.id, password_hash=password_hash, now=utcnow())
         )
         self.directory.forget(station.id)
+        return confirmed
 
     def trust_ourselves(self) -> None:
         """Have an authority of our own before the first TLS handshake, which names it to stations."""

@@ -17,7 +17,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
-from app.assets.models import AccessType, ChargePoint, Evse, SystemStatus, Tag
+from app.assets.models import AccessType, ChargePoint, Evse, SecurityProfile, SystemStatus, Tag
 from app.core import events
 from app.core.actions import open_action
 from app.core.audit import record_change
@@ -32,6 +32,7 @@ MAX_TAG_LENGTH = 120
 
 _WORD = r"[^\W\d_]+(?:[-'’][^\W\d_]+)*"
 _WHAT3WORDS = re.compile(rf"/{{0,3}}({_WORD})[.。・]({_WORD})[.。・]({_WORD})")
+_WITH_PASSWORD = (SecurityProfile.BASIC, SecurityProfile.TLS_BASIC)
 _CODE = re.compile(r"[A-Za-z0-9*_-]{1,40}")
 
 
@@ -84,6 +85,8 @@ def mistakes_of(charge_point: ChargePoint, evses: Sequence[tuple[int, Evse]]) ->
         )
     if charge_point.managed_by_operator is False and charge_point.notice is None and charge_point.notice_id is None:
         yield Mistake(("notice",), "Not Managed By Operator: choose the notice that drivers are shown.")
+    if charge_point.security_profile in _WITH_PASSWORD and not charge_point.password_hash:
+        yield Mistake(("security_profile",), "This profile needs a network password: enter the one the station has.")
     yield from _load_management_mistakes(charge_point)
     yield from _evse_mistakes(evses)
 
@@ -165,11 +168,12 @@ def password_bytes(text: str) -> bytes:
 def set_network_password(charge_point: ChargePoint, *, text: str, secret_key: str) -> None:
     """Keep a keyed hash of the password that the station must send (HTTP Basic). Raises InvalidNetworkPassword."""
     charge_point.password_hash = hash_station_password(password_bytes(text), secret_key)
+    charge_point.next_password_hash = None  # whatever was on its way, this is what the station has
 
 
 def clear_network_password(charge_point: ChargePoint) -> None:
     """The station connects without password from now on."""
-    charge_point.password_hash = None
+    charge_point.password_hash = charge_point.next_password_hash = None
 
 
 def change_status(

@@ -77,7 +77,11 @@ def change_network_password(
     row = session.get_one(ChargePoint, charge_point.id, with_for_update=True, populate_existing=True)
     if _changes(session, row.id, ActionStatus.PENDING):
         raise ChangeUnderWay("The station is being sent a new password; wait for its answer.")
-    again = _unsettled_key(session, row, secret_key) if row.next_password_hash is not None else None
+    again = None
+    if row.next_password_hash is not None:
+        again = _unsettled_key(session, row, secret_key)
+    else:  # settled by hand, in the form
+        _forget_keys(session, row.id)
     if again is not None and key is not None:
         raise ChangeUnderWay(
             "The station has not shown yet whether it took the last new password. Leave the field empty to send that "
@@ -144,13 +148,6 @@ def _follow_change(session: Session, outcome: Outcome) -> None:
     _forget_keys(session, outcome.charge_point_id)
     _set_next(session, outcome.charge_point_id, None)
     events.announce(session, CHANGED, partner_id=outcome.partner_id, charge_point_id=outcome.charge_point_id)
-
-
-def forget_unsettled(session: Session, *, charge_point: ChargePoint) -> None:
-    """The operator entered the password that the station has: no other is on its way any more."""
-    charge_point.next_password_hash = None
-    if charge_point.id is not None:
-        _forget_keys(session, charge_point.id)
 
 
 def last_change(session: Session, *, charge_point_id: int) -> Action | None:
