@@ -8,7 +8,7 @@ from markupsafe import Markup
 from sqlalchemy import or_, select
 from sqlalchemy.orm import joinedload
 
-from admin_views.activity.sessions import linked
+from admin_views.activity.sessions import ANONYMOUS, linked
 from admin_views.assets.charge_point_lists import at_location
 from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere
 from admin_views.base import BaseView, Facts, Related, pill, url_if
@@ -16,7 +16,7 @@ from admin_views.widgets import cells
 from app.assets.models import ChargePoint, ChargingZone, Evse
 from app.charging.authorizations import is_registered, reason_label
 from app.charging.authorize import RejectReason
-from app.charging.models import Authorization
+from app.charging.models import Authorization, AuthorizationSource
 from app.crm.models import User
 
 OPTIONS = (
@@ -34,6 +34,13 @@ def reason(view: Any, context: Any, obj: Authorization, name: str) -> Any:
 def result(view: Any, context: Any, obj: Authorization, name: str) -> Any:
     """Accepted or rejected."""
     return obj.result if context is None else pill(obj.result, title=reason_label(obj.reason))
+
+
+def user(view: Any, context: Any, obj: Authorization, name: str) -> Any:
+    """Who asked; where nobody is asked, nobody is known."""
+    if obj.user is None and obj.source is AuthorizationSource.PLUG_AND_CHARGE:
+        return ANONYMOUS
+    return cells.record(obj.user)
 
 
 def place(view: Any, context: Any, obj: Authorization, name: str) -> Any:
@@ -83,8 +90,13 @@ class AuthorizationView(LiveList, BaseView):
         "evse": "EVSE",
         "charge_point.zone.location": "Location",
     }
-    column_formatters = {"reason": reason, "result": result, "charge_point": place}
-    column_formatters_detail = {"reason": reason, "result": result, "charge_point": lambda v, c, m, n: m.charge_point}
+    column_formatters = {"user": user, "reason": reason, "result": result, "charge_point": place}
+    column_formatters_detail = {
+        "user": user,
+        "reason": reason,
+        "result": result,
+        "charge_point": lambda v, c, m, n: m.charge_point,
+    }
     column_sortable_list = ("id", ("user", "user.last_name"), "happened_at", "source", "id_tag", "result")
     column_default_sort = ("id", True)
     column_searchable_list = (

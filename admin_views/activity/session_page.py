@@ -17,6 +17,7 @@ from admin_views import formats
 from admin_views.activity.price_words import terms
 from admin_views.base import Facts, Related
 from app.charging import session_queries
+from app.charging.flags import DEMO
 from app.charging.lifecycle import RUNNING
 from app.charging.models import Authorization, ChargingSession
 from app.charging.sessions import flag_labels
@@ -87,7 +88,7 @@ class SessionPage:
         return {
             "running": obj.status in RUNNING,
             "duration": session_queries.duration_of(obj, now=now),
-            "flag_words": flag_labels(obj.flags),
+            "flag_words": flag_labels([flag for flag in obj.flags if flag != DEMO]),
             "price": session_queries.price_view(self.db_session, obj, now=now),
         }
 

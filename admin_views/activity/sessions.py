@@ -20,8 +20,9 @@ from admin_views.widgets.chrome import icon
 from app.assets.models import ChargePoint, ChargingZone, Evse, EvseType
 from app.charging import remote
 from app.charging.commands import NotManaged
+from app.charging.flags import DEMO
 from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
-from app.charging.models import ChargingSession
+from app.charging.models import AuthorizationSource, ChargingSession
 from app.charging.session_queries import duration_of
 from app.charging.sessions import FLAGS, flag_labels
 from app.core.clock import utcnow
@@ -30,6 +31,8 @@ from app.core.models import Action, Admin
 from app.crm.models import User
 
 KWH = Decimal(1000)
+#: manual, "Plug-n-charge without authorization"
+ANONYMOUS = "Anonymous"
 
 #: rows come with all that a line of the list shows
 ROW_OPTIONS = (
@@ -73,7 +76,9 @@ def linked(obj: Any) -> Any:
 
 
 def user(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
-    """Who charged; a long name on two lines."""
+    """Who charged; a long name on two lines. Where nobody is asked, nobody is known."""
+    if obj.user is None and obj.source is AuthorizationSource.PLUG_AND_CHARGE:
+        return ANONYMOUS
     return cells.record(obj.user, css="two-lines")
 
 
@@ -137,6 +142,7 @@ def filters() -> tuple[Any, ...]:
         TextWhere(own, "Charge Point ID", lambda like: _station(ChargePoint.identifier.ilike(like, escape="\\"))),
         TextWhere(own, "Location", lambda like: _station(ChargePoint.zone.has(at_location(like)))),
         "tariff_name",
+        YesNoWhere(own, "Demo", lambda: ChargingSession.flags.any(DEMO)),
         ChoiceWhere(own, "Flag", list(FLAGS.items()), lambda key: ChargingSession.flags.any(key)),
         YesNoWhere(own, "Has flags", lambda: func.cardinality(ChargingSession.flags) > 0),
         "energy_wh",

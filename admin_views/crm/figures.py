@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.billing.models import BalanceAccount, LedgerEntry
+from app.charging.flags import DEMO
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import ChargingSession
 from app.core.db import db
@@ -71,7 +72,7 @@ def balances(session: Session, *, user_ids: Sequence[int]) -> dict[int, tuple[tu
 
 
 def user_figures(session: Session, *, user: User) -> UserFigures:
-    """What the cards of a user's page say. Failed sessions are no charges; running ones count with what they have."""
+    """What the cards of a user's page say. Failed and mock sessions are no charges; running ones count as they are."""
     rows = session.execute(
         select(
             ChargingSession.currency,
@@ -81,6 +82,7 @@ def user_figures(session: Session, *, user: User) -> UserFigures:
         )
         .where(
             ChargingSession.user_id == user.id,
+            ~ChargingSession.flags.any(DEMO),
             ChargingSession.status.in_((SessionStatus.ACTIVE, SessionStatus.STOPPING, SessionStatus.FINISHED)),
         )
         .group_by(ChargingSession.currency)

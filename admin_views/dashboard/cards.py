@@ -21,6 +21,8 @@ from app.dashboard import choices, queries, stations
 from app.dashboard.periods import Comparison, Period, compare
 
 REVENUE = "revenue-"
+#: sessions of Demo stations are not counted
+NOT_DEMO = Where("Demo", "0")
 TOP_CITIES = 3
 TOP_POWERS = 6
 
@@ -168,7 +170,7 @@ class Board:
 
     def _active(self, card: Card) -> Shown:
         found = queries.active_sessions(self.session)
-        url = list_url("charging_session", Where("Running", "1"), Where("status", "pending", "is not"))
+        url = list_url("charging_session", Where("Running", "1"), Where("status", "pending", "is not"), NOT_DEMO)
         details = f"{formats.power(found.power_w)} in total"
         return Shown(card, card.name, card.title, f"{found.sessions:,}", url, details=details)
 
@@ -228,7 +230,7 @@ class Board:
 
     def _sessions_url(self, comparison: Comparison, *more: Where) -> str | None:
         finished = Where("status", "finished")
-        return list_url("charging_session", finished, *self._within("stopped_at", comparison), *more)
+        return list_url("charging_session", finished, *self._within("stopped_at", comparison), *more, NOT_DEMO)
 
     def _within(self, column: str, comparison: Comparison) -> tuple[Where, Where]:
         """The filters for a period, as moments with offset: the list may be read in another time zone."""

@@ -24,6 +24,7 @@ from app.assets.models import (
     SystemStatus,
 )
 from app.charging import reserved
+from app.charging.flags import DEMO
 from app.charging.lifecycle import RUNNING
 from app.charging.models import Authorization, ChargingSession, Reservation
 from app.charging.status import (
@@ -201,7 +202,7 @@ def last_session(session: Session, *, evse_id: int) -> ChargingSession | None:
 
 @dataclass(frozen=True)
 class Usage:
-    """What was charged in a period: sessions, energy, and what was billed by currency."""
+    """What was charged in a period: sessions, energy, and what was billed by currency (of Demo stations: nothing)."""
 
     sessions: int
     energy_wh: Decimal
@@ -221,7 +222,7 @@ def usage(
         ChargingSession.currency,
         func.count(),
         func.coalesce(func.sum(ChargingSession.energy_wh), 0),
-        func.coalesce(func.sum(ChargingSession.total_gross), 0),
+        func.coalesce(func.sum(ChargingSession.total_gross).filter(~ChargingSession.flags.any(DEMO)), 0),
     ).where(ChargingSession.started_at.is_not(None))
     if charge_point_ids is not None:
         query = query.where(ChargingSession.charge_point_id.in_(charge_point_ids))

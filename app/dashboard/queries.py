@@ -1,7 +1,8 @@
 """The numbers of the dashboard's cards, straight from the tables. Roll-ups may replace this module, nothing else.
 
 All measures of a session belong to one instant, its end, so that sessions, energy and revenue of a period are of
-the same sessions. Currencies are never added up. Periods are wall-clock times of the system's zone (``periods``).
+the same sessions; those of Demo stations are none. Currencies are never added up. Periods are wall-clock times of the
+system's zone (``periods``).
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ FROM {_SPANS} CROSS JOIN LATERAL (
   SELECT s.stopped_at AT TIME ZONE :zone AS local, s.currency, s.energy_wh, s.total_gross, s.payment_status
   FROM charging_session s
   WHERE s.status = 'finished' AND s.stopped_at >= p.coarse_start AND s.stopped_at < p.coarse_end
+    AND NOT 'demo' = ANY(s.flags)
 ) r WHERE {_IN_SPAN} GROUP BY 1, 2, 3
 """)  # noqa: S608 (constants of this module only)
 
@@ -161,7 +163,7 @@ def active_sessions(session: Session) -> Active:
         text(
             "SELECT count(*) AS sessions, coalesce(sum(power_w), 0) AS power_w FROM charging_session "
             # the first condition is the index's, the second leaves out who has not plugged in yet
-            "WHERE status IN ('pending', 'active', 'stopping') AND status <> 'pending'"
+            "WHERE status IN ('pending', 'active', 'stopping') AND status <> 'pending' AND NOT 'demo' = ANY(flags)"
         )
     ).one()
     return Active(row.sessions, row.power_w)
