@@ -203,3 +203,47 @@ class SimulatedChargePoint(ChargePoint):  # type: ignore[misc]  # the package ha
         if message_id != "Ping":
             return call_result.DataTransfer(status="UnknownMessageId")
         return call_result.DataTransfer(status="Accepted", data="Pong")
+
+    @answers(Action.set_charging_profile)
+    def on_set_charging_profile(self, connector_id: int, cs_charging_profiles: dict[str, Any], **_: Any) -> Any:
+        status = self._station.set_charging_profile(connector_id, cs_charging_profiles)
+        return call_result.SetChargingProfile(status=status)
+
+    @answers(Action.clear_charging_profile)
+    def on_clear_charging_profile(
+        self,
+        id: int | None = None,
+        connector_id: int | None = None,
+        charging_profile_purpose: str | None = None,
+        stack_level: int | None = None,
+        **_: Any,
+    ) -> Any:
+        status = self._station.plans.clear(id, connector_id, charging_profile_purpose, stack_level)
+        return call_result.ClearChargingProfile(status=status)
+
+    @answers(Action.get_composite_schedule)
+    def on_get_composite_schedule(
+        self, connector_id: int, duration: int, charging_rate_unit: str | None = None, **_: Any
+    ) -> Any:
+        found = self._station.composite_schedule(connector_id, duration, charging_rate_unit or "W")
+        if found is None:
+            return call_result.GetCompositeSchedule(status="Rejected")
+        starts, schedule = found
+        return call_result.GetCompositeSchedule(
+            status="Accepted", connector_id=connector_id, schedule_start=starts, charging_schedule=schedule
+        )
+
+    @answers(Action.send_local_list)
+    def on_send_local_list(
+        self,
+        list_version: int,
+        update_type: str,
+        local_authorization_list: list[dict[str, Any]] | None = None,
+        **_: Any,
+    ) -> Any:
+        status = self._station.local_list.update(list_version, update_type, local_authorization_list or [])
+        return call_result.SendLocalList(status=status)
+
+    @answers(Action.get_local_list_version)
+    def on_get_local_list_version(self, **_: Any) -> Any:
+        return call_result.GetLocalListVersion(list_version=self._station.local_list.version)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from ocpp_ws.simulator.planning import LIST_MAX_LENGTH, MAX_STACK_LEVEL, SEND_MAX_LENGTH
+
 Kind = Literal["seconds", "bool", "text"]
 Outcome = Literal["Accepted", "Rejected", "RebootRequired", "NotSupported"]
 
@@ -30,11 +32,16 @@ class Configuration:
             "AuthorizationCacheEnabled": _Entry("true", "bool"),
             "AuthorizationKey": _Entry("", secret=True),
             "AuthorizeRemoteTxRequests": _Entry("false", "bool"),
+            "ChargeProfileMaxStackLevel": _Entry(str(MAX_STACK_LEVEL), "seconds", readonly=True),
+            "ChargingScheduleAllowedChargingRateUnit": _Entry("Current,Power", readonly=True),
+            "ChargingScheduleMaxPeriods": _Entry("24", "seconds", readonly=True),
             "ClockAlignedDataInterval": _Entry("0", "seconds"),
             "ConnectionTimeOut": _Entry("60", "seconds"),
             "ConnectorPhaseRotation": _Entry("NotApplicable"),
             "GetConfigurationMaxKeys": _Entry("50", "seconds", readonly=True),
             "HeartbeatInterval": _Entry("300", "seconds"),
+            "LocalAuthListEnabled": _Entry("true", "bool"),
+            "LocalAuthListMaxLength": _Entry(str(LIST_MAX_LENGTH), "seconds", readonly=True),
             "LocalAuthorizeOffline": _Entry("true", "bool"),
             "LocalPreAuthorize": _Entry("false", "bool"),
             "MeterValuesAlignedData": _Entry(""),
@@ -44,11 +51,14 @@ class Configuration:
             "MeterValueSampleInterval": _Entry(f"{meter_interval_s:g}", "seconds"),
             "NumberOfConnectors": _Entry(str(evse_count), "seconds", readonly=True),
             "ResetRetries": _Entry("1", "seconds"),
+            "SendLocalListMaxLength": _Entry(str(SEND_MAX_LENGTH), "seconds", readonly=True),
             "StopTransactionOnEVSideDisconnect": _Entry("true", "bool", readonly=True),
             "StopTransactionOnInvalidId": _Entry("true", "bool"),
             "StopTxnAlignedData": _Entry(""),
             "StopTxnSampledData": _Entry("Energy.Active.Import.Register"),
-            "SupportedFeatureProfiles": _Entry("Core,RemoteTrigger", readonly=True),
+            "SupportedFeatureProfiles": _Entry(
+                "Core,LocalAuthListManagement,RemoteTrigger,Reservation,SmartCharging", readonly=True
+            ),
             "TransactionMessageAttempts": _Entry("3", "seconds"),
             "TransactionMessageRetryInterval": _Entry("10", "seconds"),
             "UnlockConnectorOnEVSideDisconnect": _Entry("true", "bool"),

@@ -54,6 +54,8 @@ class Evse:
         self.network_id = spec.network_id
         self.kind = spec.kind
         self.max_power_w = float(spec.max_power_w)
+        self.limit_w: float | None = None
+        """What charging profiles allow at the moment; None: no limit."""
         self.rng = rng
         self.register_wh = register_wh
         self.phase = Phase.AVAILABLE
@@ -97,6 +99,16 @@ class Evse:
             and self.phase in (Phase.AVAILABLE, Phase.PREPARING)
         )
 
+    @property
+    def usable_w(self) -> float:
+        """What it can give at the moment."""
+        return self.max_power_w if self.limit_w is None else min(self.max_power_w, self.limit_w)
+
+    @property
+    def transaction_id(self) -> int | None:
+        """The server's number of what runs here."""
+        return self.charge.transaction_id if self.charge is not None else None
+
     def must_stop(self) -> bool:
         """Whether the running charge has been ordered to stop."""
         return self.stop_reason is not None
@@ -117,7 +129,7 @@ class Evse:
         delivered_wh = charge_car(
             charge.car,
             self.kind,
-            self.max_power_w,
+            self.usable_w,
             self._read_to_s - charge.begun_s,
             now_s - charge.begun_s,
             self._time_scale,
@@ -133,7 +145,7 @@ class Evse:
         flowing_w, phases, soc, interval_wh = 0.0, 3, None, 0
         if charge is not None:
             since_start_s = self._read_to_s - charge.begun_s
-            flowing_w = power_w(charge.car, self.kind, self.max_power_w, since_start_s, self._time_scale)
+            flowing_w = power_w(charge.car, self.kind, self.usable_w, since_start_s, self._time_scale)
             phases = charge.car.phases
             soc = charge.car.soc if self.kind == "DC" else None
             interval_wh = max(0, register_wh - charge.last_read_wh)

@@ -25,6 +25,8 @@ from ocpp_ws.simulator.evse import Charge, Evse, Phase
 from ocpp_ws.simulator.makes import MAKES
 from ocpp_ws.simulator.outbox import Message, Outbox
 from ocpp_ws.simulator.physics import first_register_wh
+from ocpp_ws.simulator.planning import LocalList, Plans
+from ocpp_ws.simulator.quirks import stamp
 from ocpp_ws.simulator.reserving import let_in
 
 log = logging.getLogger("ocpp_ws.simulator")
@@ -50,6 +52,8 @@ class Station:
         """Shared by the fleet: a card is in one pocket only."""
         self.known_tags: set[str] = set()
         """Tags the server has accepted: the authorisation cache."""
+        self.local_list = LocalList()
+        self.plans = Plans()
         self.parents: dict[str, str] = {}
         """The group a tag belongs to (parentIdTag), by the tag in upper case."""
         self.configuration = Configuration(
@@ -147,7 +151,10 @@ class Station:
                 return accepted
         if self.configuration.flag("AllowOfflineTxForUnknownId"):
             return True
-        return self.configuration.flag("LocalAuthorizeOffline") and id_tag in self.known_tags
+        if not self.configuration.flag("LocalAuthorizeOffline"):
+            return False
+        listed = self.local_list.allows(id_tag, utc_now()) if self.configuration.flag("LocalAuthListEnabled") else None
+        return id_tag in self.known_tags if listed is None else listed
 
     def begin_charge(self, evse: Evse, charge: Charge) -> None:
         """Let the current flow and queue StartTransaction."""
@@ -164,7 +171,9 @@ class Station:
         self.outbox.put(Message(lambda: payload, lasting=True, answered=started))
 
     def advance(self, evse: Evse) -> None:
-        """Bring one meter up to now."""
+        """Bring one meter up to now, under the limit that holds now."""
+        limit = self.plans.limit_at(evse.network_id, evse.transaction_id, utc_now())
+        evse.limit_w = None if limit is None else limit[0]
         self.delivered_wh += evse.advance(asyncio.get_running_loop().time())
 
     def send_meter_values(self, evse: Evse, context: str = "Sample.Periodic") -> None:
@@ -263,6 +272,32 @@ class Station:
             for evse in self.evses.values():
                 evse.wake()
         return outcome
+
+    def set_charging_profile(self, connector_id: int, given: dict[str, Any]) -> str:
+        """SetChargingProfile: the limit holds for what flows from now on."""
+        evse = self.evses.get(connector_id)
+        if evse is None and connector_id != 0:
+            return "Rejected"
+        for each in self.evses.values():
+            self.advance(each)
+        running = evse.transaction_id if evse is not None else None
+        return self.plans.set_profile(connector_id, given, transaction_id=running, now=utc_now())
+
+    def composite_schedule(self, connector_id: int, duration_s: int, unit: str) -> tuple[str, dict[str, Any]] | None:
+        """GetCompositeSchedule: when it starts, and the schedule; None for a connector there is not."""
+        evse = self.evses.get(connector_id)
+        if evse is None and connector_id != 0:
+            return None
+        now = utc_now().replace(microsecond=0)
+        schedule = self.plans.composite(
+            connector_id,
+            evse.transaction_id if evse is not None else None,
+            duration_s=duration_s,
+            unit=unit,
+            most_w=evse.max_power_w if evse is not None else sum(each.max_power_w for each in self.evses.values()),
+            now=now,
+        )
+        return stamp(now, self.make.quirks.timestamps), schedule
 
     def triggered(self, requested: str, connector_id: int | None) -> Callable[[], None] | None:
         """What TriggerMessage asks for, to be done after the answer; None when it cannot be."""
