@@ -138,5 +138,7 @@ ACTIONS = (
         icon="status-change",
         group="System status",
         refusals=(verbs.StatusUnchanged,),
+        help="No new session starts at a charge point that is Disabled or Out of order. A session that is running is "
+        "not ended by it: use Stop Session for that.",
     ),
 )

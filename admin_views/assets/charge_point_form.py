@@ -201,7 +201,7 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
     "status": {
         "label": "Status",
         "description": "Active: visible, sessions can be started. Disabled: not visible. Demo: no actual charge "
-        "point, for demonstration. Out of order: shown as such, cannot be used.",
+        "point, for demonstration. Out of order: shown as such, cannot be used. No status ends a running session.",
     },
     "managed_by_operator": {
         "label": "Managed By Operator",
@@ -211,7 +211,7 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
     "protocol": {"label": "Network Protocol", "description": "The OCPP version the charge point speaks."},
     "identifier": {
         "label": "Charge Point ID",
-        "description": "The unique ID of the charge point over OCPP.",
+        "description": "The unique ID of the charge point over OCPP. Not Managed By Operator: left empty, one is made.",
         "validators": [validators.Length(max=255)],
         "render_kw": {"autocomplete": "off", "spellcheck": "false"},
     },

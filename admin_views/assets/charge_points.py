@@ -174,6 +174,7 @@ class ChargePointView(
             if not evse.code:
                 evse.code = draw_evse_code(self.db_session, taken=drawn)
                 drawn.add(evse.code)
+        verbs.name_point_of_interest(model)
         if not verbs.notice_applies(model):
             model.notice = None
         verbs.check_charge_point(model, kept)

@@ -71,7 +71,8 @@ class ChargingZoneView(BaseView):
             "at the end."
         },
         "status": {
-            "description": "Disabled: none of the charging stations at this zone are visible in the driver's app."
+            "description": "Disabled: none of the charging stations at this zone are visible in the driver's app, and "
+            "no session starts there. A session that is running is not ended by it."
         },
         "show_in_app": {
             "label": "Additional info in client app",

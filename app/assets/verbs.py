@@ -7,6 +7,7 @@ so that whoever asked (a form, a file) can show it there.
 from __future__ import annotations
 
 import re
+import secrets
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -89,6 +90,15 @@ def mistakes_of(charge_point: ChargePoint, evses: Sequence[tuple[int, Evse]]) ->
         yield Mistake(("security_profile",), "This profile needs a network password: enter the one the station has.")
     yield from _load_management_mistakes(charge_point)
     yield from _evse_mistakes(evses)
+
+
+def name_point_of_interest(charge_point: ChargePoint) -> None:
+    """Give a charge point that never connects to us an ID of its own, if it has none.
+
+    Manual, "Managed By Operator": it is only shown as a point of interest, so nobody needs to think of one.
+    """
+    if charge_point.managed_by_operator is False and not charge_point.identifier:
+        charge_point.identifier = f"POI-{secrets.token_hex(4).upper()}"
 
 
 def notice_applies(charge_point: ChargePoint) -> bool:
