@@ -1,7 +1,7 @@
 """The standard configuration keys of charge points, in plain words.
 
 OCPP 1.6, chapter 9 (Core 9.1, Local Auth List 9.2, Reservation 9.3, Smart Charging 9.4, file transfer as in 5.19), and
-its security whitepaper, chapter 2. Stations have keys of their own beside these; of those nothing is known here.
+its security whitepaper, chapter 2, and its note on Plug & charge. Stations have keys of their own beside these; of those nothing is known here.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class AuthorizationKeyRefused(InvalidChange):
 
 CORE, LISTS, RESERVATION = "Core", "Local auth list", "Reservation"
 SMART, FIRMWARE, SECURITY = "Smart charging", "Firmware", "Security"
+PLUG_AND_CHARGE = "Plug & charge"
 _S, _N, _SEC, _L, _T = Takes.SWITCH, Takes.NUMBER, Takes.SECONDS, Takes.LIST, Takes.TEXT
 
 _ALL = (
@@ -159,10 +160,20 @@ _ALL = (
                 "How many bytes a chain of certificates that it is sent may have.", read_only=True),
     StandardKey("CertificateStoreMaxLength", SECURITY, _N,
                 "How many certificates it can hold.", read_only=True),
+    StandardKey("CertSigningRepeatTimes", SECURITY, _N,
+                "How often it asks again for a certificate that it was not sent."),
+    StandardKey("CertSigningWaitMinimum", SECURITY, _SEC,
+                "Seconds it waits for a certificate it has asked for, before it asks again; doubled each time."),
     StandardKey("CpoName", SECURITY, _T, "The operator's name, as it stands in the certificate it asks for."),
     StandardKey("SecurityProfile", SECURITY, _N,
                 "How it connects: 0 open, 1 with a password, 2 with a password over TLS, 3 with a certificate of its "
                 "own. It can be raised, not lowered; check the connection before."),
+    StandardKey("ISO15118PnCEnabled", PLUG_AND_CHARGE, _S,
+                "Whether cars with a contract certificate are charged without a tag (ISO 15118)."),
+    StandardKey("CentralContractValidationAllowed", PLUG_AND_CHARGE, _S,
+                "Whether a contract certificate it cannot check by itself is passed on to be checked here."),
+    StandardKey("ContractValidationOffline", PLUG_AND_CHARGE, _S,
+                "While offline, whether it checks contract certificates by itself and lets the car charge."),
 )  # fmt: skip
 
 STANDARD_KEYS: dict[str, StandardKey] = {key.name: key for key in _ALL}
