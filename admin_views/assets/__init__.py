@@ -14,6 +14,7 @@ from admin_views.assets.locations import LocationView
 from admin_views.assets.logs import log_views
 from admin_views.assets.notices import NoticeView
 from admin_views.assets.quirks import QuirkView, StationModelView
+from admin_views.assets.security import SecurityEventView, StationCertificateView
 from admin_views.assets.tags import TagView
 from admin_views.assets.templates import TemplateView
 from admin_views.assets.unknown_stations import UnknownStationView
@@ -30,7 +31,14 @@ from app.assets.models import (
     StationModel,
     Tag,
 )
-from app.charging.models import Deviation, DiagnosticsRequest, FirmwareUpdate, UnknownStation
+from app.charging.models import (
+    Deviation,
+    DiagnosticsRequest,
+    FirmwareUpdate,
+    SecurityEvent,
+    StationCertificate,
+    UnknownStation,
+)
 from app.core.db import db
 
 
@@ -55,5 +63,7 @@ def views() -> list[Any]:
         ),
         QuirkView(Deviation, db, name="Quirk Book", endpoint="quirk", url="/assets/quirk-book"),
         StationModelView(StationModel, db, endpoint="station_model"),
+        StationCertificateView(StationCertificate, db, endpoint="station_certificate"),
+        SecurityEventView(SecurityEvent, db, endpoint="security_event"),
         *log_views(),
     ]

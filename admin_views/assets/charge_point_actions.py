@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from admin_views.assets import call_actions, charging_actions, configuration, local_list_part, transfer_actions
+from admin_views.assets import (
+    call_actions,
+    charging_actions,
+    configuration,
+    local_list_part,
+    security_actions,
+    transfer_actions,
+)
 from admin_views.base import ChoiceField, EnumField, ReasonForm, RecordAction, RemoteAction
 from app.assets import verbs
 from app.assets.models import ChargePoint, SystemStatus
@@ -129,6 +136,7 @@ ACTIONS = (
     *transfer_actions.ACTIONS,
     *charging_actions.ACTIONS,
     *local_list_part.ACTIONS,
+    *security_actions.ACTIONS,
     *call_actions.ACTIONS,
     RecordAction(
         "status",

@@ -8,7 +8,7 @@ from admin_views import formats
 from admin_views.assets.ocpp_address import ocpp_url
 from admin_views.base import follow, pill
 from admin_views.widgets import cells
-from app.assets.models import ChargePoint
+from app.assets.models import ChargePoint, SecurityProfile
 from app.charging import queries
 from app.charging.station_clock import clock_words
 
@@ -37,7 +37,8 @@ def seen(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
 
 def address(view: Any, context: Any, obj: ChargePoint, name: str) -> str:
     """The OCPP URL."""
-    return ocpp_url(obj.identifier)
+    secure = obj.security_profile in (SecurityProfile.TLS_BASIC, SecurityProfile.TLS_CERTIFICATE)
+    return ocpp_url(obj.identifier, secure=secure)
 
 
 def password(view: Any, context: Any, obj: ChargePoint, name: str) -> str:

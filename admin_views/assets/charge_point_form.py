@@ -135,6 +135,7 @@ OCPP = (
     "managed_by_operator",
     "protocol",
     "identifier",
+    "security_profile",
     "network_password",
     "clear_password",
     "plug_and_charge",
@@ -214,6 +215,12 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
         "description": "The unique ID of the charge point over OCPP. Not Managed By Operator: left empty, one is made.",
         "validators": [validators.Length(max=255)],
         "render_kw": {"autocomplete": "off", "spellcheck": "false"},
+    },
+    "security_profile": {
+        "label": "Security Profile",
+        "description": "What the charge point has to bring to be let in. 0: the network password, if one is set. "
+        "1: the network password. 2: TLS (wss://) and the network password. 3: TLS and a client certificate of its "
+        "own, issued by our authority or one named at set-up. A connection that brings less is ended.",
     },
     "plug_and_charge": {
         "label": "Plug-n-charge without authorization",

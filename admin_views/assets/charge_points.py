@@ -25,6 +25,7 @@ from admin_views.assets.messages import CommunicationPages
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, LiveList, period
 from admin_views.assets.qr import QrMixin
 from admin_views.assets.schedule_part import ScheduleMixin
+from admin_views.assets.security import SecurityMixin
 from admin_views.assets.templates import TemplateMixin
 from admin_views.base import BaseView, Lookup
 from admin_views.widgets.tabs import own_errors
@@ -51,6 +52,7 @@ class ChargePointView(
     ImportPages,
     TemplateMixin,
     QrMixin,
+    SecurityMixin,
     LocalListMixin,
     ScheduleMixin,
     ConfigurationMixin,

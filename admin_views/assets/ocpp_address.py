@@ -16,13 +16,17 @@ def web_base() -> str:
     return public.rstrip("/")
 
 
-def ocpp_base() -> str:
-    """``ws://host:port/ocpp/`` (``wss`` behind TLS)."""
+def ocpp_base(*, secure: bool = False) -> str:
+    """``ws://host:port/ocpp/`` (``wss`` behind TLS). ``secure``: where our own TLS is, when this address has none."""
     public = urlsplit(web_base())
+    tls = current_app.config["SYNC"].tls
+    if secure and tls is not None and public.scheme != "https":
+        host = public.hostname or ""
+        return f"wss://{f'[{host}]' if ':' in host else host}:{tls.port}/ocpp/"
     scheme = "wss" if public.scheme == "https" else "ws"
     return f"{scheme}://{public.netloc}{public.path.rstrip('/')}/ocpp/"
 
 
-def ocpp_url(identifier: str) -> str:
-    """The whole address of a charge point."""
-    return ocpp_base() + quote(identifier, safe="")
+def ocpp_url(identifier: str, *, secure: bool = False) -> str:
+    """The whole address of a charge point; ``secure``: its security profile demands TLS."""
+    return ocpp_base(secure=secure) + quote(identifier, safe="")

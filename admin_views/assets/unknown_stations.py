@@ -34,6 +34,8 @@ def dismiss(obj: UnknownStation, form: DismissForm, *, reason: str, actor: Admin
 
 def next_step(view: Any, context: Any, obj: UnknownStation, name: str) -> Any:
     """To the form with its ID filled in; or to the charge point, when there is one of that ID."""
+    if "/" in obj.identifier:  # it failed before it could say who it is; no Charge Point ID has a slash
+        return _dismiss_button(obj) if view.may(DISMISS) else None
     known = g.get("known_stations", {}).get(obj.identifier.lower())
     if known is not None:
         step = cells.link(url_for("charge_point.details_view", id=known), "Open Charge Point", css="btn btn-sm")
@@ -44,10 +46,13 @@ def next_step(view: Any, context: Any, obj: UnknownStation, name: str) -> Any:
         return None
     if not view.may(DISMISS):
         return step
+    return Markup("{} {}").format(step, _dismiss_button(obj))
+
+
+def _dismiss_button(obj: UnknownStation) -> Markup:
     return Markup(
-        '{} <button type="button" class="btn btn-sm" hx-post="{}" hx-swap="none" aria-label="Dismiss {}">'
-        "Dismiss</button>"
-    ).format(step, url_for("unknown_station.dismiss_view", id=obj.identifier), obj.identifier)
+        '<button type="button" class="btn btn-sm" hx-post="{}" hx-swap="none" aria-label="Dismiss {}">Dismiss</button>'
+    ).format(url_for("unknown_station.dismiss_view", id=obj.identifier), obj.identifier)
 
 
 class UnknownStationView(LiveList, BaseView):
@@ -55,7 +60,7 @@ class UnknownStationView(LiveList, BaseView):
 
     resource, singular, plural = "assets.charge_point", "Refused Station", "Refused Stations"
     section, icon = "Assets", "plug-connected-x"
-    description = "Stations that tried to connect and were refused: unknown Charge Point IDs and wrong passwords."
+    description = "Stations that tried to connect and were refused: unknown, with a wrong password or certificate."
     empty_hint = "Stations with an unknown Charge Point ID or a wrong password appear here."
     live_topic = "charge_points"
     can_create = can_edit = can_delete = False

@@ -14,8 +14,9 @@ from sqlalchemy import (
     func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.assets.models import ChargePoint
 from app.charging.models.ownership import of_charge_point
 from app.core.db import Base
 from app.core.types import BigId, LabelledEnum, Text255, enum_type
@@ -37,6 +38,10 @@ class SecurityEvent(Base):
     happened_at: Mapped[datetime]
     type: Mapped[str] = mapped_column(String(60))
     info: Mapped[Text255 | None]
+
+    charge_point: Mapped[ChargePoint] = relationship(
+        viewonly=True, primaryjoin="foreign(SecurityEvent.charge_point_id) == ChargePoint.id"
+    )
 
     def __str__(self) -> str:
         return self.type
@@ -88,6 +93,10 @@ class StationCertificate(Base):
     changed_at: Mapped[datetime | None]
     detail: Mapped[Text255 | None]
     action_id: Mapped[int | None] = mapped_column(ForeignKey("action.id", ondelete="SET NULL"))
+
+    charge_point: Mapped[ChargePoint] = relationship(
+        viewonly=True, primaryjoin="foreign(StationCertificate.charge_point_id) == ChargePoint.id"
+    )
 
     def __str__(self) -> str:
         return self.subject or f"{self.use.label} #{self.id}"
