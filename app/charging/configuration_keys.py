@@ -1,7 +1,8 @@
 """The standard configuration keys of charge points, in plain words.
 
-OCPP 1.6, chapter 9 (Core 9.1, Local Auth List 9.2, Reservation 9.3, Smart Charging 9.4, file transfer as in 5.19), and
-its security whitepaper, chapter 2, and its note on Plug & charge. Stations have keys of their own beside these; of those nothing is known here.
+OCPP 1.6, chapter 9 (Core 9.1, Local Auth List 9.2, Reservation 9.3, Smart Charging 9.4, file transfer as in 5.19), its
+security whitepaper, chapter 2, and its note on Plug & charge. Stations have keys of their own beside these; of those
+nothing is known here.
 """
 
 from __future__ import annotations
