@@ -68,13 +68,13 @@ class DiagnosticsRequestView(FollowsState, LogView):
         "charge_point",
         "kind",
         "requested_at",
-        "logs_from",
-        "logs_to",
         "status",
-        "detail",
         "file",
+        "detail",
         "action.reason",
         "action.initiated_by",
+        "logs_from",
+        "logs_to",
     )
     column_labels = {
         "id": "ID",

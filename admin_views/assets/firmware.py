@@ -37,6 +37,10 @@ PERMISSION = "assets.firmware.create"
 class UploadField(fields.FileField):
     """A file to be uploaded; nothing of it is put on the record by itself."""
 
+    def __init__(self, label: str | None = None, **options: Any) -> None:
+        super().__init__(label, **options)
+        self.flags.required = True
+
     def pre_validate(self, form: Any) -> None:
         """A file with a name, not a text in its place."""
         if not isinstance(self.data, FileStorage) or not self.data.filename:
@@ -163,7 +167,7 @@ class FirmwareFileView(BaseView):
         "signing_certificate",
         "signature",
     )
-    form_extra_fields = {"upload": UploadField("File", render_kw={"required": True})}
+    form_extra_fields = {"upload": UploadField("File")}
     form_args = {
         "vendor": {"description": "As the charge point reports it. Empty: offered for every vendor."},
         "model": {"description": "As the charge point reports it. Empty: offered for every model."},

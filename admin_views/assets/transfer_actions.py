@@ -68,7 +68,7 @@ class UpdateFirmwareForm(ReasonForm):
         description="A file uploaded at ASSETS > Firmware; the charge point fetches it from us.",
     )
     address = fields.StringField(
-        "or address of the file",
+        "Or address of the file",
         description="ftp, ftps, http or https, for a file that lies elsewhere.",
         render_kw={"maxlength": 512, "spellcheck": "false", "autocomplete": "off"},
     )

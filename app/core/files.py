@@ -9,7 +9,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import cast
 
+import psycopg
 from sqlalchemy import BigInteger, Engine, ForeignKey, Integer, LargeBinary, String, delete, func, select, text
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
@@ -131,17 +133,30 @@ class FileGone(Exception):
 def stream_file(engine: Engine, *, file_id: int, start: int, end: int) -> Iterator[bytes]:
     """A file's bytes from ``start`` up to, not including, ``end``, for a reader that may be slow.
 
-    Each piece is read in a session of its own, so that none waits for the reader's network. Raises FileGone.
+    Each piece is read by itself, so that no connection waits for the reader's network. Raises FileGone.
     """
     at = start
     while at < end:
-        until = min(end, at - at % PIECE_BYTES + PIECE_BYTES)
-        with Session(engine) as session:
-            data = b"".join(read_file(session, file_id=file_id, start=at, end=until))
-        if len(data) != until - at:
-            raise FileGone(f"stored file {file_id} ends at {at + len(data)}")
+        number, offset = divmod(at, PIECE_BYTES)
+        data = _piece(engine, file_id, number)[offset : offset + end - at]
+        if not data:
+            raise FileGone(f"stored file {file_id} ends at {at}")
         yield data
-        at = until
+        at += len(data)
+
+
+def _piece(engine: Engine, file_id: int, number: int) -> bytes:
+    """One piece, empty when there is none. Binary: as hexadecimal text, the default, it takes seven times as long."""
+    connection = engine.raw_connection()
+    try:
+        driver = cast("psycopg.Connection[tuple[bytes]]", connection.driver_connection)
+        with driver.cursor(binary=True) as cursor:
+            query = "SELECT data FROM stored_file_piece WHERE file_id = %s AND number = %s"
+            row = cursor.execute(query, (file_id, number)).fetchone()
+        driver.rollback()
+        return row[0] if row else b""
+    finally:
+        connection.close()
 
 
 def delete_file(session: Session, *, file_id: int) -> None:
