@@ -7,20 +7,27 @@ from decimal import Decimal
 
 from sqlalchemy.orm import Session
 
+from app.assets import pictures, templates
 from app.assets.models import (
     ChargePoint,
+    ChargePointNotice,
     ConnectionStatus,
     Connector,
     ConnectorType,
     FirmwareFile,
+    LocationImage,
+    LocationPhoto,
     ReportedStatus,
     StationModel,
+    Tag,
 )
 from app.billing.models import Transaction, TransactionStatus, TransactionType
 from app.charging.models import (
     Authorization,
     AuthorizationResult,
     AuthorizationSource,
+    CertificateStatus,
+    CertificateUse,
     CommunicationLog,
     CompositeSchedule,
     ConfigurationKey,
@@ -35,6 +42,10 @@ from app.charging.models import (
     LocalList,
     MeterReading,
     NetworkStatusLog,
+    Reservation,
+    ReservationStatus,
+    SecurityEvent,
+    StationCertificate,
     StrayMessage,
     TransferStatus,
     UnknownStation,
@@ -117,9 +128,24 @@ def make_one_of_each(session: Session) -> None:
             UnknownStation(identifier="CP-UNKNOWN", reason="unknown", first_seen_at=now, last_seen_at=now),
         ]
     )
+    session.add(
+        Reservation(
+            **of_station,
+            evse_id=evse.id,
+            user_id=dora.id,
+            id_tag="04A1B2C3",
+            status=ReservationStatus.USED,
+            created_at=now - timedelta(minutes=5),
+            expires_at=now + timedelta(minutes=10),
+            ended_at=now,
+            session_id=charge.id,
+        )
+    )
     _add_transfers(session, station, now)
     _add_charging_plans(session, station, dora.id, now)
     _add_habits(session, station, now)
+    _add_security(session, station, now)
+    _add_catalogue(session, station, now)
     open_action(
         session,
         name="Reset",
@@ -191,6 +217,35 @@ def _add_charging_plans(session: Session, station: ChargePoint, user_id: int, no
     session.add(admin)
     session.flush()
     create_token(session, admin=admin, name="night script", actor=None, now=now)
+
+
+def _add_catalogue(session: Session, station: ChargePoint, now: datetime) -> None:
+    """A template, a notice, a tag, a location image and a photo, all in use."""
+    pixel = pictures.Picture(b"a picture", "image/jpeg", 1, 1)
+    stored = [pictures.keep_picture(session, picture=pixel, name=f"{name}.jpg", now=now) for name in ("set", "own")]
+    station.notice = ChargePointNotice(name="Guests", message={"en": "For guests."})
+    station.evses[0].tags = [Tag(name="fast")]
+    station.zone.location.image = LocationImage(name="Car park", file=stored[0])
+    station.zone.location.photos = [LocationPhoto(file=stored[1])]
+    session.flush()
+    templates.create_template(session, charge_point=station, name="Vestel", actor=None, now=now)
+
+
+def _add_security(session: Session, station: ChargePoint, now: datetime) -> None:
+    """A certificate of each kind, and events of both importances."""
+    of_station = {"partner_id": station.partner_id, "charge_point_id": station.id}
+    session.add_all(
+        StationCertificate(**of_station, use=use, status=status, subject=f"CN={station.identifier}", valid_until=now)
+        for use, status in zip(
+            CertificateUse,
+            (CertificateStatus.REQUESTED, CertificateStatus.INSTALLED, CertificateStatus.REFUSED),
+            strict=True,
+        )
+    )
+    session.add_all(
+        SecurityEvent(**of_station, happened_at=now, type=kind)
+        for kind in ("TamperDetectionActivated", "FirmwareUpdated", "SomethingOfItsOwn")
+    )
 
 
 def _add_habits(session: Session, station: ChargePoint, now: datetime) -> None:
