@@ -295,6 +295,7 @@ ACTIONS = (
         icon="status-change",
         group="System status",
         refusals=(StatusUnchanged,),
-        help="Disabled hides the EVSE from drivers; Out of order shows it as such. Neither can be used.",
+        help="Disabled hides the EVSE from drivers; Out of order shows it as such. Neither can be used, but a session "
+        "that is running is not ended by it.",
     ),
 )

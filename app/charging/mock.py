@@ -84,7 +84,8 @@ def stop(
     )
     _advance(session, row, evse, now=now)
     if row.status is not SessionStatus.FINISHED:
-        _finish(session, row, evse, at=now, reason="Remote", now=now)
+        # the clock of the process that began it may be ahead of this one's
+        _finish(session, row, evse, at=max(now, row.last_reading_at or now), reason="Remote", now=now)
     return action
 
 
