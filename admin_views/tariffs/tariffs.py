@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import request
+from flask_admin import expose
 from sqlalchemy import func, select
 from sqlalchemy.orm import selectinload
 
 from admin_views.base import BaseView, Facts, I18nField, I18nTextArea, Lookup, Related
 from admin_views.tariffs import form as tariff_form
+from admin_views.tariffs.calculator import calculate
 from admin_views.tariffs.words import SECTION, applies_to, applies_to_text, base_currency, price
 from admin_views.widgets.cells import records
 from app.assets.models import Evse
@@ -120,6 +123,7 @@ class TariffView(BaseView):
         Facts("Pricing", template="tariffs/_pricing.html"),
         Facts("Restrictions", template="tariffs/_restrictions.html"),
         Facts("Stop Session", template="tariffs/_stop.html"),
+        Facts("Calculator", template="tariffs/_calculator.html"),
     )
     details_load_options = (
         selectinload(Tariff.levels),
@@ -155,7 +159,15 @@ class TariffView(BaseView):
             "applies_to": applies_to(obj),
             "groups": _groups(obj),
             "evse_count": self.db_session.scalar(evse_count),
+            "calculation": calculate(self.db_session(), obj, request.args),
         }
+
+    @expose("/calculator/")
+    def calculator_view(self) -> str:
+        """The calculator alone, with the price of what its form says."""
+        tariff = self.get_one(request.args.get("id"), options=(selectinload(Tariff.levels),))
+        calculation = calculate(self.db_session(), tariff, request.args)
+        return self.render("tariffs/_calculator.html", model=tariff, calculation=calculation, currency=base_currency())
 
     def create_form(self, obj: Any = None) -> Any:
         """Without what does not apply here."""

@@ -26,8 +26,8 @@ from app.charging.models import Authorization, AuthorizationSource, ChargingSess
 from app.charging.registers import begin_register
 from app.charging.session_meter import apply_register
 from app.charging.station import EvseRef, Station
-from app.core import settings
-from app.core.models import CurrencyRow, VatRate
+from app.core import rates, settings
+from app.core.models import CurrencyRow
 from app.crm.models import User
 from app.tariffs import queries as tariff_queries
 from app.tariffs.pricing import InvalidTariffSnapshot, TariffSnapshot, snapshot_to_json
@@ -271,19 +271,16 @@ def _choose_tariff(session: Session, row: ChargingSession) -> None:
 def price_terms(session: Session, evse: Evse) -> tuple[CurrencyRow, Decimal, str]:
     """Base currency, base VAT percent and the location's time zone, for a snapshot.
 
-    Raises LookupError when the base currency or VAT rate of the settings does not exist.
+    Raises rates.MissingRate.
     """
-    currency = session.get(CurrencyRow, settings.get_text(session, "system.currency"))
-    vat = session.scalars(select(VatRate).where(VatRate.name == settings.get_text(session, "system.vat"))).one_or_none()
-    if currency is None or vat is None:
-        raise LookupError("the base currency or base VAT of the settings does not exist")
+    currency, vat_percent = rates.price_terms(session)
     zone_name = session.scalar(
         select(Location.timezone)
         .join(ChargingZone, ChargingZone.location_id == Location.id)
         .join(ChargePoint, ChargePoint.zone_id == ChargingZone.id)
         .where(ChargePoint.id == evse.charge_point_id)
     )
-    return currency, vat.percent, zone_name or settings.get_text(session, "system.timezone")
+    return currency, vat_percent, zone_name or settings.get_text(session, "system.timezone")
 
 
 def take_snapshot(session: Session, *, tariff_id: int, evse: Evse) -> TariffSnapshot:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -23,6 +25,19 @@ class CurrencyInUse(ValueError):
 
 class ExponentFixed(ValueError):
     """Amounts are recorded with as many decimals as the currency has."""
+
+
+class MissingRate(LookupError):
+    """The base currency or base VAT that the settings name does not exist."""
+
+
+def price_terms(session: Session) -> tuple[CurrencyRow, Decimal]:
+    """The base currency and the base VAT in percent, that new prices are made of. Raises MissingRate."""
+    currency = session.get(CurrencyRow, settings.get_text(session, BASE_CURRENCY))
+    vat = session.scalars(select(VatRate).where(VatRate.name == settings.get_text(session, BASE_VAT))).one_or_none()
+    if currency is None or vat is None:
+        raise MissingRate("the base currency or base VAT of the settings does not exist")
+    return currency, vat.percent
 
 
 def base_currency(session: Session) -> CurrencyRow:
