@@ -24,12 +24,14 @@ PAGES = {
     "evse": "evse",
     "charging_session": "charging_session",
     "user_account": "user",
+    "mail": "mail",
 }
 KINDS = {
     "charge_point": "Charge Point",
     "evse": "EVSE",
     "charging_session": "Charging Session",
     "user_account": "User",
+    "mail": "E-mail",
 }
 
 

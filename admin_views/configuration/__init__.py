@@ -6,11 +6,12 @@ from typing import Any
 
 from admin_views.configuration.admins import AdminAccountView
 from admin_views.configuration.api_tokens import ApiTokenView
+from admin_views.configuration.outbox import OutboxView
 from admin_views.configuration.rates import CurrencyView, VatView
 from admin_views.configuration.roles import RoleView
 from admin_views.configuration.settings import SettingsView
 from app.core.db import db
-from app.core.models import Admin, ApiToken, CurrencyRow, Role, VatRate
+from app.core.models import Admin, ApiToken, CurrencyRow, Mail, Role, VatRate
 
 
 def views() -> list[Any]:
@@ -20,6 +21,7 @@ def views() -> list[Any]:
         RoleView(Role, db),
         ApiTokenView(ApiToken, db),
         SettingsView("Settings", endpoint="settings", url="/configuration/settings"),
+        OutboxView(Mail, db),
         VatView(VatRate, db),
         CurrencyView(CurrencyRow, db),
     ]

@@ -180,6 +180,8 @@ class SettingsView(PageView):
             slug=lambda name: "group-" + "".join(c if c.isalnum() else "-" for c in name.lower()),
             failing=sum(bool(line.error) for line in lines),
             may_edit=self.may("configuration.setting.edit"),
+            mail_group=settings.BY_KEY["mail.host"].group,
+            may_test_mail=self.may("configuration.mail.edit"),
         )
 
     @expose("/history/")

@@ -19,14 +19,14 @@ from admin_views.widgets.lookups import home_of
 #: status words (value or name, lower case) → Tabler colour
 _WORDS_BY_COLOUR = {
     "green": "active available finished paid accepted connected online enabled valid answered success succeeded "
-    "captured redeemed free approved completed installed uploaded",
+    "captured redeemed free approved completed installed uploaded sent recovered",
     "azure": "charging occupied preparing finishing suspendedev suspendedevse suspended_ev suspended_evse reserved "
     "demo in_progress running info downloading downloaded installing rebooting uploading",
     "yellow": "pending temporarily_unavailable temp_unavailable stopping scheduled expiring unstable unavailable "
-    "unpaid partially_paid processing warning requested",
+    "unpaid partially_paid processing warning requested waiting",
     "orange": "out_of_order timed_out not_connected degraded expired locked",
     "red": "faulted failed rejected long_term_unavailable blocked declined error failure invalid offline "
-    "lost charge_failed refused",
+    "lost charge_failed refused given_up",
     "secondary": "disabled inactive unknown archived none never_connected",
 }
 COLOURS: dict[str, str] = {word: colour for colour, words in _WORDS_BY_COLOUR.items() for word in words.split()}

@@ -28,7 +28,7 @@ def _environment() -> Environment:
     )
 
 
-def render(session: Session, name: str, **context: Any) -> tuple[str, str]:
+def render(session: Session, name: str, /, **context: Any) -> tuple[str, str]:
     """A mail's plain text and its HTML. Times (the filter ``when``) are the system's (Settings > Timezone)."""
     timezone = settings.get_text(session, "system.timezone")
 
