@@ -204,14 +204,15 @@ class Gateway:
         of.connection = connection
         former = self.connections.get(station.id)
         self.connections[station.id] = of
-        if former is not None and former.connection is not None:
-            former.connection.kick(NORMAL, "replaced by a newer connection")
         CONNECTED.set(len(self.connections))
         self.pinger.add(socket)
         self.registry.claim_soon(station.id, of.ref)
         # Written while the station already talks: its first answer waits for the same commit, not for one more.
         arrival = gevent.spawn(self._arrived, of, socket)
         try:
+            # Only now: telling the old socket goodbye may wait, and whoever comes meanwhile is written after us.
+            if former is not None and former.connection is not None:
+                former.connection.kick(NORMAL, "replaced by a newer connection")
             connection.run()
         finally:
             self.pinger.discard(socket)

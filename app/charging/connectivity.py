@@ -43,6 +43,8 @@ class Seen:
     at: datetime
 
 
+#: Greenlets may reach the writer in another order than their sockets came in: of one gateway the higher number is the
+#: newer socket, and an older one never takes its place (stations.md, line 2).
 _CONNECT = """
 WITH given AS (
   SELECT * FROM json_to_recordset(%s::json) AS g(charge_point_id bigint, ref text, at timestamptz, protocol text,
@@ -55,6 +57,9 @@ WITH given AS (
     last_seen_at = g.at, protocol = g.protocol, remote_address = g.remote_address,
     connection_changed_at = CASE WHEN was.connection = 'available' THEN s.connection_changed_at ELSE g.at END
   FROM given g, was WHERE s.charge_point_id = g.charge_point_id AND was.charge_point_id = g.charge_point_id
+    AND NOT (s.connected AND split_part(s.connection_ref, ':', 1) = split_part(g.ref, ':', 1)
+      AND coalesce(substring(s.connection_ref FROM ':([0-9]+)$')::bigint > substring(g.ref FROM ':([0-9]+)$')::bigint,
+                   false))
   RETURNING s.charge_point_id, s.partner_id, g.at, was.connection AS before, g.remote_address AS remote
 )
 INSERT INTO network_status_log (at, partner_id, charge_point_id, status, detail)
@@ -80,8 +85,16 @@ WHERE s.charge_point_id = g.charge_point_id AND coalesce(s.connection_ref, g.ref
 
 
 def _write_connected(cursor: psycopg.Cursor[Any], items: Sequence[Connected]) -> None:
-    newest = {i.charge_point_id: i for i in items}
+    newest: dict[int, Connected] = {}
+    for item in sorted(items, key=_number):
+        newest[item.charge_point_id] = item
     cursor.execute(_CONNECT, (orjson.dumps(list(newest.values())).decode(),))
+
+
+def _number(item: Connected) -> int:
+    """Which of its gateway's connections it is: the number at the end of its ref; 0 without one."""
+    digits = item.ref.rpartition(":")[2]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _write_disconnected(cursor: psycopg.Cursor[Any], items: Sequence[Connected]) -> None:
