@@ -5,6 +5,7 @@ numbers. Manual, "Get Composite Schedule".
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from typing import Any
 
 from flask import request
@@ -34,6 +35,7 @@ class ScheduleMixin:
             charge_point_id=at["charge_point_id"],
             schedule=found,
             steps=steps,
+            clock=_clock,
             chart=json.dumps(chart_data(found, steps), separators=(",", ":")) if found is not None and steps else "",
         )
 
@@ -49,3 +51,7 @@ def chart_data(schedule: CompositeSchedule, steps: list[smart_charging.Step]) ->
         "minutes": [round((moment - start).total_seconds() / 60, 2) for moment in moments],
         "limits": [float(limit) for limit in (*limits, limits[-1])],
     }
+
+
+def _clock(moment: datetime) -> str:
+    return formats.local(moment).strftime("%H:%M:%S")

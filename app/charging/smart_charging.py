@@ -315,6 +315,8 @@ def steps(schedule: CompositeSchedule) -> list[Step]:
     """The periods of a schedule in absolute time, up to its end; what begins after it is left out."""
     ends_at = schedule.starts_at + timedelta(seconds=schedule.duration_s)
     periods = [each for each in schedule.periods if int(each["start_s"]) < schedule.duration_s]
+    if not periods:
+        return []
     starts = [schedule.starts_at + timedelta(seconds=int(each["start_s"])) for each in periods]
     return [
         Step(start, end, Decimal(each["limit"]), each.get("phases"))

@@ -166,7 +166,8 @@ def _profile(connector_id: int, given: dict[str, Any], transaction_id: int | Non
     )
 
 
-def _watts(limit: float, unit: str, phases: int | None) -> float:
+def _watts(given: Any, unit: str, phases: int | None) -> float:
+    limit = float(given)  # the `ocpp` package reads limits as Decimal
     return limit if unit == "W" else limit * _VOLTS * (phases or _PHASES)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ def profile(number: int = 1, purpose: str = "TxDefaultProfile", *, level: int = 
         "charging_schedule": {
             "start_schedule": "2026-05-01T12:00:00Z",
             "charging_rate_unit": "A",
-            "charging_schedule_period": [{"start_period": 0, "limit": 10}],
+            "charging_schedule_period": [{"start_period": 0, "limit": Decimal("10")}],
             **schedule,
         },
     }
