@@ -38,6 +38,16 @@ def firmware(view: Any, context: Any, obj: Deviation, name: str) -> Any:
     return obj.firmware_version or None
 
 
+def field(view: Any, context: Any, obj: Deviation, name: str) -> Any:
+    """Which field; empty: the message as a whole."""
+    return obj.path if context is None or obj.path else "whole message"
+
+
+def seen(view: Any, context: Any, obj: Deviation, name: str) -> Any:
+    """How long ago, the time on hover."""
+    return obj.last_seen_at if context is None else formats.ago(obj.last_seen_at)
+
+
 def stations(view: Any, context: Any, obj: Deviation, name: str) -> Any:
     """To the charge points of the make."""
     where = [Where("Vendor", obj.vendor), Where("Model", obj.model)]
@@ -93,7 +103,7 @@ class QuirkView(BaseView):
         "charge_points": "Where",
         "last_charge_point_id": "Last seen at",
     }
-    column_formatters = {"rule": rule, "firmware_version": firmware}
+    column_formatters = {"rule": rule, "firmware_version": firmware, "path": field, "last_seen_at": seen}
     column_formatters_detail = {
         "meaning": meaning,
         "charge_points": stations,
@@ -111,7 +121,7 @@ class QuirkView(BaseView):
     )
     column_default_sort = ("last_seen_at", True)
     column_searchable_list = ("vendor", "model", "firmware_version", "action", "path", "rule", "example")
-    search_hint = "Search vendor, model, firmware, message, field, example"
+    search_hint = "Search make, message, field"
     column_filters = (
         "vendor",
         "model",
@@ -155,6 +165,12 @@ class QuirkView(BaseView):
         ),
         Facts("Make", ("vendor", "model", "firmware_version", "protocol", "charge_points")),
     )
+
+    def render(self, template: str, **context: Any) -> str:
+        """The list is called by its menu entry."""
+        if template == self.list_template:
+            context.setdefault("page_title", "Quirk Book")
+        return str(super().render(template, **context))
 
 
 def of_station(query: Any, obj: ChargePoint) -> Any:
