@@ -245,6 +245,18 @@ def related() -> tuple[Related, ...]:
             "charge_point_id",
             ("id", "name", "target_label", "info", "reason", "status", "initiated_by", "created_at"),
         ),
+        Related(
+            "Faults & Recovery",
+            "recovery",
+            "charge_point_id",
+            ("began_at", "part", "fault", "status", "tried", "outcome", "mailed_at"),
+        ),
+        Related(
+            "Outages",
+            "outage",
+            "charge_point_id",
+            ("began_at", "state", "ended_at", "lasted", "mailed_at", "back_mailed_at"),
+        ),
         Related("Hardware Status Logs", "hardware_status_log", "charge_point_id"),
         Related("Network Status Logs", "network_status_log", "charge_point_id"),
         Related("Communication Logs", "communication_log", "charge_point_id"),

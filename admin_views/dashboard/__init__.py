@@ -6,6 +6,7 @@ from typing import Any
 
 from admin_views.dashboard.faults import FaultsView
 from admin_views.dashboard.page import Dashboard
+from admin_views.dashboard.recoveries import history_views
 from app.assets.models import ChargePoint
 from app.core.db import db
 
@@ -15,4 +16,5 @@ def views() -> list[Any]:
     return [
         Dashboard(endpoint="dashboard", url="/", static_url_path="/static"),
         FaultsView(ChargePoint, db, endpoint="faults", url="/dashboard/faults"),
+        *history_views(),
     ]

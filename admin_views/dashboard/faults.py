@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-from flask import redirect, request, url_for
+from flask import g, redirect, request, url_for
 from flask_admin import expose
 from markupsafe import Markup
+from sqlalchemy import String, cast, text
 from sqlalchemy.orm import joinedload, selectinload
 
 from admin_views import formats
-from admin_views.assets.parts import LiveList, OffMenu
+from admin_views.assets.parts import ChoiceWhere, LiveList, OffMenu, TextWhere
 from admin_views.base import BaseView, pill_formatter
+from admin_views.dashboard import care
 from admin_views.dashboard.links import page_of
 from admin_views.widgets import lookups
-from admin_views.widgets.cells import link, pill, record
+from admin_views.widgets.cells import follow, link, pill, record
+from admin_views.widgets.export import BATCH_ROWS
 from app.assets.models import (
     ChargePoint,
     ChargingZone,
     ConnectionStatus,
     Evse,
+    Location,
     ReportedStatus,
 )
-from app.charging.queries import error_of, fault_or_connection_loss
+from app.charging import fault_queries, fault_words
+from app.charging.fault_queries import FAULT_KINDS, Care, FaultKind
+from app.charging.models import RecoveryStatus
 
 
 def _faulted(station: ChargePoint) -> Iterator[tuple[str, Any]]:
@@ -43,14 +50,20 @@ def hardware(station: ChargePoint) -> str:
 
 
 def errors(station: ChargePoint) -> str:
-    """What the station says is wrong, in its own words."""
-    said = [(name, error_of(state)) for name, state in _faulted(station)]
-    return "; ".join(f"{name}: {error}" if name else error for name, error in said if error)
+    """What is wrong, in plain words and in the station's own."""
+    said = [
+        (name, fault_words.fault_in_words(state.error_code, _own_words(state))) for name, state in _faulted(station)
+    ]
+    return "; ".join(f"{name}: {error}" if name else error for name, error in said)
+
+
+def _own_words(state: Any) -> str:
+    return ", ".join(part for part in (state.error_info, getattr(state, "vendor_error_code", None)) if part)
 
 
 def since(station: ChargePoint) -> Any:
     """Since when the oldest of its troubles lasts; None where nobody knows."""
-    moments = [state.status_at or state.status_received_at for _, state in _faulted(station)]
+    moments = [state.faulted_at or state.status_received_at or state.status_at for _, state in _faulted(station)]
     if station.state.connection is not ConnectionStatus.AVAILABLE:
         moments.append(station.state.connection_changed_at)
     return min((moment for moment in moments if moment is not None), default=None)
@@ -82,6 +95,46 @@ def _since(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
     return Markup('{} <span class="text-secondary">({})</span>').format(formats.when(moment), formats.ago(moment))
 
 
+def care_for(station: ChargePoint) -> Care:
+    """What was done about it, loaded for the page (or the batch) that it is on."""
+    found: dict[int, Care] = g.get("care", {})
+    return found.get(station.id) or Care(None, None)
+
+
+def _recovery(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
+    return care.standing(care_for(obj).recovery, enabled=obj.auto_recovery)
+
+
+def _mailed(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
+    return formats.when(care_for(obj).mailed_at)
+
+
+def _links(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:
+    """To where something can be done, and to what was done."""
+    page = page_of("charge_point")
+    return link(url_for("charge_point.details_view", id=obj.id), "Act on it", css="btn btn-sm") if page else None
+
+
+def _recovery_text(obj: ChargePoint) -> str:
+    recovery = care_for(obj).recovery
+    return recovery.status.value if recovery is not None else "idle" if obj.auto_recovery else "off"
+
+
+def _at_location(like: str) -> Any:
+    return ChargingZone.location.has(cast(Location.name, String).ilike(like, escape="\\"))
+
+
+def _of_kind(key: str) -> Any:
+    return fault_queries.of_kind(FaultKind(key))
+
+
+RECOVERY_STATES = (
+    *((status.value, status.label) for status in RecoveryStatus),
+    ("idle", "On, nothing tried yet"),
+    ("off", "Off"),
+)
+
+
 class FaultsView(OffMenu, LiveList, BaseView):
     """Charge points that are offline or have a hardware fault. Manual, "Card: Faults & connectivity loss"."""
 
@@ -95,7 +148,18 @@ class FaultsView(OffMenu, LiveList, BaseView):
     can_create = can_edit = can_delete = False
     has_history = False
 
-    column_list = ("name", "zone", "state.connection", "hardware", "since", "errors", "status", "identifier")
+    column_list = (
+        "name",
+        "zone",
+        "state.connection",
+        "hardware",
+        "since",
+        "errors",
+        "recovery",
+        "mailed",
+        "status",
+        "act",
+    )
     column_labels = {
         "identifier": "Charge Point ID",
         "zone": "Location",
@@ -105,6 +169,9 @@ class FaultsView(OffMenu, LiveList, BaseView):
         "hardware": "Hardware",
         "errors": "Error",
         "since": "Since",
+        "recovery": "Auto-recovery",
+        "mailed": "Last mail",
+        "act": "What to do",
         "zone.name": "Charging Zone",
         "zone.location.city": "City",
         "state.connection_changed_at": "Connection since",
@@ -116,6 +183,9 @@ class FaultsView(OffMenu, LiveList, BaseView):
         "hardware": _hardware,
         "errors": _errors,
         "since": _since,
+        "recovery": _recovery,
+        "mailed": _mailed,
+        "act": _links,
     }
     column_pills = ("status",)
     column_sortable_list = (
@@ -128,7 +198,16 @@ class FaultsView(OffMenu, LiveList, BaseView):
     column_default_sort = ("state.connection_changed_at", True)
     column_searchable_list = ("name", "identifier", "zone.name", "zone.location.city")
     search_hint = "Search name, ID, zone or city"
-    column_filters = ("state.connection", "status", "zone.name", "zone.location.city", "state.connection_changed_at")
+    column_filters = (
+        ChoiceWhere(ChargePoint.id, "Kind", [(k.value, v) for k, v in FAULT_KINDS.items()], _of_kind),
+        ChoiceWhere(ChargePoint.id, "Auto-recovery", RECOVERY_STATES, fault_queries.latest_recovery_is),
+        TextWhere(ChargePoint.id, "Location", lambda like: ChargePoint.zone.has(_at_location(like))),
+        "state.connection",
+        "status",
+        "zone.name",
+        "zone.location.city",
+        "state.connection_changed_at",
+    )
     column_export_list = (
         "name",
         ("charge_point_id", "identifier"),
@@ -138,6 +217,9 @@ class FaultsView(OffMenu, LiveList, BaseView):
         ("hardware", hardware),
         ("error", errors),
         ("since", since),
+        ("auto_recovery", _recovery_text),
+        ("tried", lambda obj: care.tried_text(care_for(obj).recovery)),
+        ("mailed_at", lambda obj: care_for(obj).mailed_at),
     )
     load_options = (
         joinedload(ChargePoint.zone).joinedload(ChargingZone.location),
@@ -161,4 +243,24 @@ class FaultsView(OffMenu, LiveList, BaseView):
 
     def scope(self, query: Any) -> Any:
         """Only what needs attention."""
-        return super().scope(query).filter(fault_or_connection_loss())
+        return super().scope(query).filter(fault_queries.needs_attention())
+
+    def list_context(self, page: Any) -> dict[str, Any]:
+        """What was done about the stations of the page."""
+        g.care = fault_queries.care_of(self.db_session(), [row.id for row in page.rows])
+        return {**super().list_context(page)}
+
+    def export_rows(self, query: Any) -> Iterator[list[Any]]:
+        """As the base's, with what was done about each batch of stations."""
+        sources = [source for _, source in self.export_columns()]
+        paths = [source for source in sources if isinstance(source, str)]
+        session = query.session
+        try:
+            session.execute(text("SET LOCAL statement_timeout = '15min'"))
+            rows = iter(query.options(*self.row_options(paths)).yield_per(BATCH_ROWS))
+            while batch := list(islice(rows, BATCH_ROWS)):
+                g.care = fault_queries.care_of(session, [row.id for row in batch])
+                for row in batch:
+                    yield [follow(row, source) if isinstance(source, str) else source(row) for source in sources]
+        finally:
+            session.close()

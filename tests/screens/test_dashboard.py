@@ -333,7 +333,7 @@ def test_the_faults_list_tells_what_since_when_and_why(session: Session, olga: V
         "Broken",
         "Silent",
         "Fault: EVSE 2",
-        "EVSE 2: GroundFailure, RCD tripped",
+        "EVSE 2: The residual current protection has tripped (GroundFailure: RCD tripped)",
         "( 3 h ago )",
         "( 1 h ago )",
     ):
@@ -342,7 +342,9 @@ def test_the_faults_list_tells_what_since_when_and_why(session: Session, olga: V
     assert f'href="/assets/charge-points/details/?id={broken.id}"' in page
     assert "Fine" not in text_of(page).replace("Refine", "")
     exported = olga.get("/dashboard/faults/export/csv/?sort=name").text.splitlines()
-    assert exported[0] == "name,charge_point_id,location,system_status,connection,hardware,error,since"
+    assert exported[0] == (
+        "name,charge_point_id,location,system_status,connection,hardware,error,since,auto_recovery,tried,mailed_at"
+    )
     assert exported[1].startswith(f"Broken,{broken.identifier},Sofia Ring Mall,active,available,Fault: EVSE 2,")
 
 

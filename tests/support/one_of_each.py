@@ -42,6 +42,9 @@ from app.charging.models import (
     LocalList,
     MeterReading,
     NetworkStatusLog,
+    Outage,
+    Recovery,
+    RecoveryAttempt,
     Reservation,
     ReservationStatus,
     SecurityEvent,
@@ -55,6 +58,7 @@ from app.core.actions import open_action
 from app.core.api_tokens import create_token
 from app.core.clock import utcnow
 from app.core.files import store_file
+from app.core.mail import queue_mail
 from app.core.models import ActionStatus, Admin, Role
 from app.crm.models import RfidTag, UserGroup
 from app.tariffs.groups import create_group
@@ -146,6 +150,12 @@ def make_one_of_each(session: Session) -> None:
     _add_habits(session, station, now)
     _add_security(session, station, now)
     _add_catalogue(session, station, now)
+    recovery = Recovery(
+        **of_station, evse_id=evse.id, network_id=1, error_code="GroundFailure", began_at=now, next_at=now
+    )
+    recovery.attempts.append(RecoveryAttempt(at=now, step="wait_connection", note="The charge point is not connected"))
+    session.add_all([recovery, Outage(**of_station, began_at=now, noticed_at=now + timedelta(minutes=5))])
+    queue_mail(session, key="outage:1", recipient="ops@operator.example", subject="Lost", body="Gone", now=now)
     open_action(
         session,
         name="Reset",
