@@ -20,7 +20,7 @@ from admin_views.widgets.chrome import icon
 from app.assets.models import ChargePoint, ChargingZone, Evse, EvseType
 from app.charging import remote
 from app.charging.commands import NotManaged
-from app.charging.flags import DEMO
+from app.charging.flags import DEMO, flagged
 from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
 from app.charging.models import AuthorizationSource, ChargingSession
 from app.charging.session_queries import duration_of
@@ -142,7 +142,7 @@ def filters() -> tuple[Any, ...]:
         TextWhere(own, "Charge Point ID", lambda like: _station(ChargePoint.identifier.ilike(like, escape="\\"))),
         TextWhere(own, "Location", lambda like: _station(ChargePoint.zone.has(at_location(like)))),
         "tariff_name",
-        YesNoWhere(own, "Demo", lambda: ChargingSession.flags.any(DEMO)),
+        YesNoWhere(own, "Demo", lambda: flagged(DEMO)),
         ChoiceWhere(own, "Flag", list(FLAGS.items()), lambda key: ChargingSession.flags.any(key)),
         YesNoWhere(own, "Has flags", lambda: func.cardinality(ChargingSession.flags) > 0),
         "energy_wh",

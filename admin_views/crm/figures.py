@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, bindparam, func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.billing.models import BalanceAccount, LedgerEntry
-from app.charging.flags import DEMO
+from app.charging.flags import DEMO, flagged
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import ChargingSession
 from app.core.db import db
@@ -82,7 +82,7 @@ def user_figures(session: Session, *, user: User) -> UserFigures:
         )
         .where(
             ChargingSession.user_id == user.id,
-            ~ChargingSession.flags.any(DEMO),
+            ~flagged(DEMO),
             ChargingSession.status.in_((SessionStatus.ACTIVE, SessionStatus.STOPPING, SessionStatus.FINISHED)),
         )
         .group_by(ChargingSession.currency)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import ColumnElement, any_, literal
+
 from app.charging import clocks
 from app.charging.models import ChargingSession
 from app.charging.registers import RegisterFlag
@@ -49,6 +51,11 @@ def add_flag(row: ChargingSession, flag: str) -> None:
     """Flag a session, once."""
     if flag not in row.flags:
         row.flags = [*row.flags, flag]
+
+
+def flagged(flag: str) -> ColumnElement[bool]:
+    """The condition of sessions with a flag."""
+    return literal(flag) == any_(ChargingSession.flags)
 
 
 def flag_labels(flags: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from app.assets.models import Evse, ReportedStatus
 from app.charging import commands, demo_curve
 from app.charging.commands import CommandName
 from app.charging.endings import announce, conclude
-from app.charging.flags import DEMO
+from app.charging.flags import DEMO, flagged
 from app.charging.hardware import HARDWARE_CHANGED
 from app.charging.lifecycle import RUNNING, SessionEvent, SessionStatus, next_status
 from app.charging.models import ChargingSession, MeterReading
@@ -115,7 +115,7 @@ def advance_all(session: Session, *, now: datetime) -> int:
     """
     rows = session.scalars(
         select(ChargingSession)
-        .where(ChargingSession.status.in_(RUNNING), ChargingSession.flags.any(DEMO))
+        .where(ChargingSession.status.in_(RUNNING), flagged(DEMO))
         .order_by(ChargingSession.id)
         .limit(BATCH)
         .with_for_update(skip_locked=True)

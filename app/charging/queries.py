@@ -24,7 +24,7 @@ from app.assets.models import (
     SystemStatus,
 )
 from app.charging import reserved
-from app.charging.flags import DEMO
+from app.charging.flags import DEMO, flagged
 from app.charging.lifecycle import RUNNING
 from app.charging.models import Authorization, ChargingSession, Reservation
 from app.charging.status import (
@@ -222,7 +222,7 @@ def usage(
         ChargingSession.currency,
         func.count(),
         func.coalesce(func.sum(ChargingSession.energy_wh), 0),
-        func.coalesce(func.sum(ChargingSession.total_gross).filter(~ChargingSession.flags.any(DEMO)), 0),
+        func.coalesce(func.sum(ChargingSession.total_gross).filter(~flagged(DEMO)), 0),
     ).where(ChargingSession.started_at.is_not(None))
     if charge_point_ids is not None:
         query = query.where(ChargingSession.charge_point_id.in_(charge_point_ids))
