@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import json
 import threading
 import urllib.error
@@ -13,6 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from click.testing import Result
+from flask import Flask
 from sqlalchemy import select
 
 from app.assets.models import SystemStatus
@@ -447,37 +450,44 @@ def test_a_command_nobody_ever_answers_gets_its_outcome_from_who_waits(house: Ho
     assert house.again().get_one(Action, number).status is ActionStatus.TIMED_OUT
 
 
-def test_the_shell_does_the_same_beside_the_running_server(house: House, program: Program) -> None:
-    flask = house.server.product.flask
+def test_the_shell_does_the_same_beside_the_running_server(house: House, program: Program, app: Flask) -> None:
+    def flask(*arguments: str) -> Result:
+        # as a shell would run it: with an application context of its own
+        return contextvars.Context().run(app.test_cli_runner().invoke, args=list(arguments))
+
     made = flask("api-token", "create", "--admin", program.admin.email.upper(), "--name", "from a shell")
-    assert made.returncode == 0 and made.stdout.startswith(api_tokens.PREFIX) and made.stdout.count("\n") == 1
+    assert made.exit_code == 0 and made.stdout.startswith(api_tokens.PREFIX) and made.stdout.count("\n") == 1
     shell = Program(house, made.stdout.strip(), program.admin, program.token)
     charge_point = house.station()
-    assert shell.ask(f"/charge-points/{charge_point.identifier}").status == 200
-    answers: list[Any] = []
+    identifier = charge_point.identifier
+    assert shell.ask(f"/charge-points/{identifier}").status == 200
+    answers: list[Result] = []
+    arguments = ("command", identifier, "Reset", '{"type": "Hard"}', "--reason", "Drill", "--timeout", "9")
     with house.connect(charge_point) as station:
         station.boot()
-        arguments = (
-            "command",
-            charge_point.identifier,
-            "Reset",
-            '{"type": "Hard"}',
-            "--reason",
-            "Drill",
-            "--timeout",
-            "9",
-        )
         thread = threading.Thread(target=lambda: answers.append(flask(*arguments)))
         thread.start()
         call = station.expect_call("Reset", timeout=30)
         assert call.payload == {"type": "Hard"}
         call.answer(status="Accepted")
         thread.join(30)
-    assert (answers[0].returncode, json.loads(answers[0].stdout)["status"]) == (0, "accepted"), answers[0]
-    away = flask("command", charge_point.identifier, "ClearCache", "--reason", "Drill")
-    assert away.returncode == 1 and json.loads(away.stdout)["status"] == "not_connected"
+    assert (answers[0].exit_code, json.loads(answers[0].stdout)["status"]) == (0, "accepted"), answers[0]
+    row = actions(house)[0]
+    assert (row.info, row.initiated_by) == ("Reset, from the command line", "System")
+    away = flask("command", identifier, "ClearCache", "--reason", "Drill")
+    assert away.exit_code == 1 and json.loads(away.stdout)["status"] == "not_connected"
     assert away.stderr.splitlines() == ["command: the station is not connected"]
-    wrong = flask("command", charge_point.identifier, "Reset", "{}", "--reason", "Drill")
-    assert wrong.returncode == 1 and wrong.stderr.splitlines() == ["command: payload.type: is required"]
-    unknown = flask("api-token", "create", "--admin", "nobody@example.com", "--name", "x")
-    assert unknown.returncode == 1 and len(unknown.stderr.splitlines()) == 1
+    for wrong, line in (
+        (("command", identifier, "Reset", "{}", "--reason", "r"), "command: payload.type: is required"),
+        (("command", identifier, "Reset", "[]", "--reason", "r"), "command: the payload is not a JSON object"),
+        (("command", identifier, "ClearCache", "--reason", " "), "command: a reason is required; it is kept in the"),
+        (("command", "nobody", "ClearCache", "--reason", "r"), "command: there is no charge point with the ID nobody"),
+        (("api-token", "create", "--admin", "x@example.com", "--name", "x"), "api-token: there is no admin with"),
+        (("api-token", "revoke", "999999"), "api-token: there is no token 999999"),
+    ):
+        told = flask(*wrong)
+        assert told.exit_code == 1 and told.stdout == "" and len(told.stderr.splitlines()) == 1, told
+        assert told.stderr.startswith(line)
+    number = flask("api-token", "list").stdout.splitlines()[0].split("\t")[0]
+    assert flask("api-token", "revoke", number).exit_code == 0
+    assert shell.ask(f"/charge-points/{identifier}").status == 401
