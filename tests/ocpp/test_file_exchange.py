@@ -10,6 +10,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import gevent
 import pytest
 from sqlalchemy import func, select, text
 
@@ -17,7 +18,9 @@ from app.assets.models import ChargePoint
 from app.charging import file_exchange
 from app.charging.models import DiagnosticsKind, DiagnosticsRequest, FileTicket, TransferStatus
 from app.core.files import PIECE_BYTES, StoredFile, StoredFilePiece, file_bytes, store_file
+from ocpp_ws import body
 from ocpp_ws.ranges import Part, Unsatisfiable, wanted_part
+from ocpp_ws.run import only_operations
 from tests.support.gateway import House, eventually
 
 FIRMWARE = os.urandom(2 * PIECE_BYTES + 4711)
@@ -356,3 +359,27 @@ def test_addresses_are_shown_without_their_secrets() -> None:
     assert file_exchange.masked(f"https://us.example/files/{token}/fw.bin") == "https://us.example/files/…/fw.bin"
     assert file_exchange.masked("ftp://anna:secret@host/fw.bin") == "ftp://anna:…@host/fw.bin"
     assert file_exchange.masked("ftp://anna@host/files/fw.bin") == "ftp://anna@host/files/fw.bin"
+
+
+def test_a_station_that_falls_silent_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent:
+        def read(self, _count: int) -> bytes:
+            gevent.sleep(5)
+            return b""
+
+    monkeypatch.setattr(body, "SILENT_S", 0.05)
+    with pytest.raises(body.BodyBroken, match="Nothing came"):
+        body.receive({"wsgi.input": Silent(), "CONTENT_LENGTH": "10"}, max_bytes=100)
+
+
+@pytest.mark.parametrize(("path", "served"), [("/files/token/fw.bin", True), ("/metrics", True), ("/assets/", False)])
+def test_a_server_for_stations_only_serves_their_files(path: str, served: bool) -> None:
+    answered: list[str] = []
+
+    def screens(_environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"from the application"]
+
+    operations = only_operations(screens)
+    operations({"PATH_INFO": path}, lambda status, _headers: answered.append(status))
+    assert answered == ["200 OK" if served else "404 Not Found"]
