@@ -173,14 +173,14 @@ def _numbers(texts: list[str]) -> list[int]:
 class LocationImageField(ChoiceField):
     """A choice among the location images, with a preview."""
 
-    class _Widget(widgets.Select):
+    class _PictureSelect(widgets.Select):
         def __call__(self, field: Any, **attributes: Any) -> Markup:
             html = render_template(
                 "assets/_image_choice.html", field=field, control=super().__call__(field, **attributes)
             )
             return Markup(html)  # noqa: S704 (Jinja has escaped it)
 
-    widget = _Widget()
+    widget = _PictureSelect()
 
     def __init__(self, label: str | None = None, validators: Any = None, **options: Any) -> None:
         options.update(choices=[], coerce=int, allow_blank=True)
