@@ -202,8 +202,9 @@ def charge_points(view: Any, context: Any, obj: StationModel, name: str) -> Any:
 
 def habits(view: Any, context: Any, obj: StationModel, name: str) -> Any:
     """How many deviations are known of it, as counted for the whole page at once; to them."""
-    number = g.get("model_habits", {}).get((obj.vendor, obj.model), 0)
-    url = list_url("quirk", Where("vendor", obj.vendor), Where("model", obj.model))
+    number = g.get("model_habits", {}).get((obj.vendor.lower(), obj.model.lower()), 0)
+    # regardless of case, as models are told apart
+    url = list_url("quirk", Where("vendor", obj.vendor, "contains"), Where("model", obj.model, "contains"))
     return cells.link(url, formats.number(number)) if number and url else number
 
 
@@ -276,9 +277,9 @@ class StationModelView(OffMenu, BaseView):
         )
         g.model_stations = {(vendor, model): number for vendor, model, number in counted}
         known = self.db_session.execute(
-            select(Deviation.vendor, Deviation.model, func.count())
+            select(func.lower(Deviation.vendor), func.lower(Deviation.model), func.count())
             .where(func.lower(Deviation.model).in_(names))
-            .group_by(Deviation.vendor, Deviation.model)
+            .group_by(func.lower(Deviation.vendor), func.lower(Deviation.model))
         )
         g.model_habits = {(vendor, model): number for vendor, model, number in known}
         return {**super().list_context(page)}
