@@ -173,7 +173,7 @@ REFUSALS: list[tuple[str, Callable[[Cast, ChargePoint, User], Any], str]] = [
     (
         "connectors",
         lambda p, c, u: setattr(c.evses[0].connectors[0], "status", EvseStatus.OUT_OF_ORDER),
-        "connectors is Active",
+        "No connector of the EVSE is Active",
     ),
     ("user", lambda p, c, u: setattr(u, "status", UserStatus.DISABLED), "user account is disabled"),
     ("private", lambda p, c, u: setattr(c, "access_type", AccessType.PRIVATE), "has not invited"),

@@ -64,7 +64,7 @@ _REASON_LABELS = {
     RejectReason.CHARGE_POINT_NOT_IN_SERVICE: "The charge point's status is not Active or Demo",
     RejectReason.ZONE_NOT_IN_SERVICE: "The charging zone is Disabled",
     RejectReason.EVSE_NOT_IN_SERVICE: "The EVSE's status is not Active",
-    RejectReason.CONNECTORS_NOT_IN_SERVICE: "None of the EVSE's connectors is Active",
+    RejectReason.CONNECTORS_NOT_IN_SERVICE: "No connector of the EVSE is Active",
     RejectReason.TAG_UNKNOWN: "The RFID tag is not registered",
     RejectReason.TAG_DISABLED: "The RFID tag is disabled",
     RejectReason.TAG_EXPIRED: "The RFID tag has expired",

@@ -263,7 +263,7 @@ def test_an_evse_has_actions_of_its_own(olga: Visitor, session: Session, name: s
     action = session.query(Action).one()
     assert (action.target_type, action.target_id) == ("evse", evse.id)
     assert action.request is not None and action.request["network_id"] == 1
-    related = olga.htmx(f"/assets/evses/related/2/?id={evse.id}").get_data(as_text=True)
+    related = olga.htmx(f"/assets/evses/related/3/?id={evse.id}").get_data(as_text=True)
     assert "stuck" in related
 
 
