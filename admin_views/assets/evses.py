@@ -7,6 +7,7 @@ from typing import Any
 from flask import abort, request
 from flask_admin import expose
 from markupsafe import Markup
+from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
 from admin_views import formats
@@ -50,6 +51,10 @@ def tariff_group(view: Any, context: Any, obj: Evse, name: str) -> Any:
 def connectors(view: Any, context: Any, obj: Evse, name: str) -> str:
     """The plugs in words."""
     return ", ".join(f"{each.type.label} ({each.format.label.lower()})" for each in obj.connectors)
+
+
+def _transactions(query: Any, obj: Evse) -> Any:
+    return query.filter(Transaction.session_id.in_(select(ChargingSession.id).where(ChargingSession.evse_id == obj.id)))
 
 
 def _at(like: str) -> Any:
@@ -186,6 +191,7 @@ class EvseView(ScheduleMixin, OffMenu, LiveList, BaseView):
     has_history = False
     related = (
         Related("Charging Sessions", "charging_session", "evse_id", SESSION_COLUMNS),
+        Related("Transactions", "transaction", _transactions),
         Related("Reservations", "reservation", "evse_id", RESERVATION_COLUMNS),
         Related("Authorizations", "authorization", "evse_id"),
         Related(
@@ -194,7 +200,12 @@ class EvseView(ScheduleMixin, OffMenu, LiveList, BaseView):
             lambda query, obj: query.filter(Action.target_type == "evse", Action.target_id == obj.id),
             ("id", "name", "info", "reason", "status", "initiated_by", "created_at"),
         ),
-        Related("Hardware Status Logs", "hardware_status_log", "evse_id"),
+        # by the charge point too: that is what the logs are indexed by
+        Related(
+            "Hardware Status Logs",
+            "hardware_status_log",
+            lambda query, obj: query.filter_by(charge_point_id=obj.charge_point_id, evse_id=obj.id),
+        ),
     )
     actions = ACTIONS
 

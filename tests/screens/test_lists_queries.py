@@ -1,0 +1,63 @@
+"""No list asks the database more than a handful of questions, whatever it shows and however it is narrowed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from admin_views.base import BaseView
+from tests.screens.test_assets_smoke import MAX_QUERIES, counted_queries
+from tests.support.factories_assets import make_session, make_station, make_user
+from tests.support.factories_dashboard import make_admin, signed_in
+from tests.support.one_of_each import make_one_of_each
+
+
+def lists(app: Flask) -> list[Any]:
+    """Every list of the back office."""
+    return [view for view in app.extensions["admin"][0]._views if isinstance(view, BaseView)]
+
+
+def test_no_list_asks_more_than_a_handful_of_questions(session: Session, clean: Flask) -> None:
+    """A relation that a cell loads by itself shows here as soon as there is one row."""
+    make_one_of_each(session)
+    olga = signed_in(clean, make_admin(session))
+    too_many: list[str] = []
+    for view in lists(clean):
+        own = view._filter_args or {}
+        first = next((f"?flt0_{name}=a" for name in own if name.endswith("_contains")), "")
+        for query in dict.fromkeys(("", "?search=a" if view._search_supported else "", first)):
+            olga.get(f"{view.url}/{query}")
+            with counted_queries() as seen:
+                answer = olga.get(f"{view.url}/{query}")
+            assert answer.status_code == 200, f"{view.url}/{query}"
+            if len(seen) > MAX_QUERIES:
+                too_many.append(f"{view.url}/{query}: {len(seen)}")
+    assert too_many == []
+
+
+PATHS = ("/assets/charge-points/", "/assets/evses/", "/activity/charging-sessions/", "/crm/users/")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_ten_rows_ask_what_one_asks(session: Session, clean: Flask, path: str) -> None:
+    """Never one query more for one row more."""
+    olga = signed_in(clean, make_admin(session))
+    counts = []
+    for _ in range(2):
+        for _ in range(3):
+            one_more(session)
+        olga.get(path)
+        with counted_queries() as seen:
+            assert olga.get(path).status_code == 200
+        counts.append(len(seen))
+    assert counts[0] == counts[1] <= MAX_QUERIES
+
+
+def one_more(session: Session) -> None:
+    """A station with a driver and a session, beside those that are there."""
+    station = make_station(session, evses=2)
+    make_session(session, station.evses[0], make_user(session))
+    session.commit()
