@@ -26,7 +26,9 @@ from admin_views.base import BaseView, Facts, Related, pill
 from admin_views.widgets import cells
 from app.assets import qr_codes
 from app.assets.models import ChargePoint, ChargingZone, Connector, ConnectorType, Evse, Tag
+from app.billing.models import Transaction
 from app.charging import queries, reserved
+from app.charging.models import ChargingSession
 from app.core.clock import utcnow
 from app.core.models import Action
 
