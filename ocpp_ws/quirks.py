@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
@@ -29,6 +29,7 @@ FORGOTTEN = Counter("sync_station_deviations_dropped_total", "Deviations the qui
 MAX_LINES = 20_000
 MAX_MODELS = 5_000
 BATCH = 500
+CLOCK_EVERY = timedelta(seconds=5)
 _EXAMPLE_CHARS = 255
 
 Transact = Callable[[Callable[[Session], Any]], Any]
@@ -41,6 +42,8 @@ class Heard:
 
     make: Make | None = None
     clock: ClockWatch | None = None
+    #: time stamps before then are not looked at: a clock does not change with each reading
+    clock_next_at: datetime | None = None
     #: by network id, the last word that was no status: said again and again, it is logged once
     unreadable: dict[int, str] = field(default_factory=dict)
 
@@ -67,7 +70,6 @@ class QuirkMemory:
         """Count the deviations of one message. A boot's are those of the make it is about to tell."""
         make: Make | int = charge_point_id if heard.make is None or action == "BootNotification" else heard.make
         for deviation in found:
-            DEVIATIONS.labels(deviation.rule).inc()
             key = (make, action, deviation.rule, deviation.path[:_EXAMPLE_CHARS])
             line = self._lines.get(key)
             if line is None:
@@ -79,7 +81,7 @@ class QuirkMemory:
 
     def note_make(self, heard: Heard, make: Make) -> None:
         """A station has told what it is."""
-        heard.make, heard.clock = make, None
+        heard.make, heard.clock, heard.clock_next_at = make, None, None
         model = (make.vendor, make.model)
         if model not in self._models and len(self._models) < MAX_MODELS:
             self._models.add(model)
@@ -87,8 +89,9 @@ class QuirkMemory:
 
     def note_clock(self, heard: Heard, charge_point_id: int, stamp: str | None, arrived: datetime) -> None:
         """A message that is sent as it happens had this time stamp."""
-        if not stamp:
+        if not stamp or (heard.clock_next_at is not None and arrived < heard.clock_next_at):
             return
+        heard.clock_next_at = arrived + CLOCK_EVERY
         try:
             reported = parse_timestamp(stamp)
         except ValueError:
@@ -105,6 +108,8 @@ class QuirkMemory:
         models, self._new_models = self._new_models, set()
         clocks, self._clocks = self._clocks, {}
         now = utcnow()
+        for (_, _, rule, _), line in lines.items():
+            DEVIATIONS.labels(rule).inc(line.messages)
         if models:
             try:
                 self._transact(lambda session: deviations.record_models(session, models))
