@@ -131,7 +131,7 @@ class StationCertificateView(BaseView):
     can_create = can_edit = can_delete = False
     has_history = False
 
-    column_list = ("subject", "charge_point", "use", "status", "detail", "valid_until", "changed_at")
+    column_list = ("subject", "charge_point", "use", "status", "valid_until", "detail", "changed_at")
     column_labels = {
         "subject": "Certificate",
         "charge_point": "Charge Point",
