@@ -20,6 +20,7 @@ from admin_views.public_words import words
 from app.assets import pictures
 from app.charging.public_page import PublicEvse, PublicStatus, public_evse
 from app.core import rates, settings
+from app.core.clock import utcnow
 from app.core.db import db
 from app.core.files import StoredFile, file_bytes
 from app.core.i18n import DEFAULT_LANGUAGE, LANGUAGES, localized
@@ -65,7 +66,7 @@ def picture_url(stored: StoredFile | None, size: str = "") -> str | None:
 
 def charging_place(code: str) -> Response:
     """The page of an EVSE. 404 for one that drivers do not see."""
-    found = public_evse(db.session(), code) or abort(404)
+    found = public_evse(db.session(), code, now=utcnow()) or abort(404)
     spoken = language()
     location = found.location
     files = [photo.file for photo in location.photos]
@@ -97,7 +98,7 @@ def charging_place(code: str) -> Response:
 
 def status(code: str) -> Response:
     """The status alone, which the page asks for again and again."""
-    found = public_evse(db.session(), code) or abort(404)
+    found = public_evse(db.session(), code, now=utcnow()) or abort(404)
     spoken = language()
     html = render_template("public/_status.html", words=words(spoken), **_status(found, spoken))
     return _for_a_moment(make_response(html), STATUS_SECONDS)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from sqlalchemy import func, select
@@ -27,7 +28,7 @@ from app.assets.models import (
     SystemStatus,
     ZoneStatus,
 )
-from app.charging import queries
+from app.charging import queries, reserved
 from app.charging.status import HardwareStatus, ShownStatus, hardware_status, stricter_system_status
 from app.tariffs.models import Tariff, TariffGroupTariff
 
@@ -89,7 +90,7 @@ class PublicEvse:
         return self.charge_point.access_type is AccessType.PRIVATE
 
 
-def public_evse(session: Session, code: str) -> PublicEvse | None:
+def public_evse(session: Session, code: str, *, now: datetime) -> PublicEvse | None:
     """The EVSE of that ID, whatever its case; None when there is none for drivers."""
     if not _CODE.fullmatch(code):
         return None
@@ -114,9 +115,10 @@ def public_evse(session: Session, code: str) -> PublicEvse | None:
     if evse is None or not is_visible(evse.charge_point, evse):
         return None
     station = evse.charge_point
+    kept = evse.id in reserved.open_by_evse(session, [evse.id], now=now)
     return PublicEvse(
         evse=evse,
-        status=public_status(station, evse),
+        status=public_status(station, evse, kept=kept),
         connectors=tuple(each for each in evse.connectors if each.status is not EvseStatus.DISABLED),
         tariff=_base_tariff(session, evse.tariff_group_id) if station.managed_by_operator else None,
         notice=station.notice.message if station.notice is not None else None,
@@ -131,8 +133,11 @@ def is_visible(station: ChargePoint, evse: Evse) -> bool:
     return station.access_type is AccessType.PUBLIC or station.show_to_public_with_notice
 
 
-def public_status(station: ChargePoint, evse: Evse) -> PublicStatus:
-    """What drivers are told. Long-term unavailable is Out of order; so is what has never connected."""
+def public_status(station: ChargePoint, evse: Evse, *, kept: bool = False) -> PublicStatus:
+    """What drivers are told; ``kept``: a reservation is open, whether or not the station reports it.
+
+    Long-term unavailable is Out of order; so is what has never connected, and an EVSE without an Active connector.
+    """
     intent = stricter_system_status(station.status.value, evse.status.value)
     if intent is SystemStatus.OUT_OF_ORDER:
         return PublicStatus.OUT_OF_ORDER
@@ -140,7 +145,10 @@ def public_status(station: ChargePoint, evse: Evse) -> PublicStatus:
         return _of_demo(evse.state.status)
     if not station.managed_by_operator:
         return PublicStatus.NOT_MANAGED
-    return _OF_SHOWN[queries.shown_evse(station, evse).status]
+    if evse.connectors and not any(each.status is EvseStatus.ACTIVE for each in evse.connectors):
+        return PublicStatus.OUT_OF_ORDER
+    found = _OF_SHOWN[queries.shown_evse(station, evse).status]
+    return PublicStatus.RESERVED if kept and found is PublicStatus.AVAILABLE else found
 
 
 def _of_demo(reported: ReportedStatus) -> PublicStatus:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from datetime import time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -23,10 +24,12 @@ from app.assets.models import (
     SystemStatus,
     ZoneStatus,
 )
+from app.charging.models import Reservation, ReservationStatus
 from app.charging.public_page import PublicStatus, is_visible, public_status
+from app.core.clock import utcnow
 from app.tariffs.models import Tariff, TariffPowerLevel, TariffType
 from tests.support.factories_assets import make_session, make_station, make_tariff_group, make_user, make_zone
-from tests.support.factories_dashboard import Visitor, visitor
+from tests.support.factories_dashboard import Visitor, counted_statements, visitor
 
 
 @pytest.fixture
@@ -100,7 +103,8 @@ def test_what_drivers_do_not_see_is_not_there(
 def test_disabled_zones_evses_and_connectors_are_hidden(stranger: Visitor, session: Session, evse: Evse) -> None:
     evse.connectors[0].status = EvseStatus.DISABLED
     session.commit()
-    assert "Type 2" not in page(stranger, evse.code)
+    shown = words(page(stranger, evse.code))
+    assert "Type 2" not in shown and "Out of order" in shown
     evse.status = EvseStatus.DISABLED
     session.commit()
     page(stranger, evse.code, status=404)
@@ -139,6 +143,29 @@ def test_nobody_is_named_and_the_page_may_be_kept_for_a_moment(stranger: Visitor
     assert "Set-Cookie" not in answer.headers and "Accept-Language" in answer.headers["Vary"]
 
 
+def test_a_reservation_is_told_though_the_station_says_nothing_of_it(
+    stranger: Visitor, session: Session, evse: Evse
+) -> None:
+    user = make_user(session, "04A2B3C4")
+    row = Reservation(
+        partner_id=1,
+        charge_point_id=evse.charge_point_id,
+        evse_id=evse.id,
+        user_id=user.id,
+        id_tag="04A2B3C4",
+        status=ReservationStatus.ACTIVE,
+        created_at=utcnow() - timedelta(hours=1),
+        expires_at=utcnow() + timedelta(minutes=15),
+    )
+    session.add(row)
+    session.commit()
+    shown = page(stranger, evse.code)
+    assert "Reserved" in shown and user.last_name not in shown
+    row.expires_at = utcnow() - timedelta(seconds=1)
+    session.commit()
+    assert "Reserved" not in page(stranger, evse.code)
+
+
 def test_the_status_alone_follows_the_station(stranger: Visitor, session: Session, evse: Evse) -> None:
     page(stranger, evse.code)
     evse.state.status = ReportedStatus.CHARGING
@@ -173,8 +200,6 @@ def test_prices_in_words(
 
 
 def test_prices_by_power_and_by_time_of_day(stranger: Visitor, session: Session, evse: Evse) -> None:
-    from datetime import time
-
     tariff = session.scalars(select(Tariff)).one()
     tariff.type = TariffType.POWER_LEVELS
     tariff.levels = [TariffPowerLevel(max_power_w=11000, price_per_minute=Decimal("0.1"))]
@@ -221,17 +246,13 @@ def test_every_status_and_intent_has_an_answer(session: Session) -> None:
             assert (connection, reported) == (ConnectionStatus.AVAILABLE, ReportedStatus.AVAILABLE)
 
 
-def test_too_many_tries_are_refused_in_words(
-    stranger: Visitor, evse: Evse, clean: Flask, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_too_many_tries_are_refused_in_words(stranger: Visitor, evse: Evse) -> None:
     answers = [stranger.get(f"/public/cs/{evse.code}/status").status_code for _ in range(301)]
     assert answers[0] == 200 and answers[-1] == 429
     assert "Wait a minute" in stranger.get(f"/public/cs/{evse.code}/status").get_data(as_text=True)
 
 
 def test_the_page_asks_for_little(session: Session, stranger: Visitor, evse: Evse, clean: Flask) -> None:
-    from tests.support.factories_dashboard import counted_statements
-
     page(stranger, evse.code)
     with clean.app_context(), counted_statements() as statements:
         page(stranger, evse.code)
