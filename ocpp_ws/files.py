@@ -24,7 +24,7 @@ from app.core.db import db, transaction
 from app.core.files import FileGone, FileTooLarge, StoredFile, stream_file
 from ocpp_ws.body import BodyError, BodyTooLarge, Brought, receive
 from ocpp_ws.ranges import Part, Unsatisfiable, wanted_part
-from ocpp_ws.server import LEAVE_BODY
+from ocpp_ws.unwanted import LEAVE_BODY
 
 log = structlog.get_logger("ocpp_ws.files")
 

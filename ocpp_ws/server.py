@@ -7,13 +7,12 @@ own greenlet and may wait for a database.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
-from gevent import GreenletExit, Timeout, sleep
+from gevent import GreenletExit, Timeout
 from gevent import socket as gsocket
 from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
@@ -26,6 +25,7 @@ from ocpp_ws.handshake import Admission, BadHandshake, Refusal, UpgradeRequest
 from ocpp_ws.head import LimitedHead, StationHead
 from ocpp_ws.presented import ClientCertificate, UnreadableCertificate
 from ocpp_ws.tls import Tls
+from ocpp_ws.unwanted import LEAVE_BODY, NoBody, RestOfBody
 from ocpp_ws.websocket import DEFAULT_LIMITS, READ_BYTES, SocketLimits, StationSocket
 
 Admit = Callable[[UpgradeRequest], Admission | Refusal]
@@ -34,11 +34,7 @@ OnConnect = Callable[[StationSocket, Admission], None]
 DEFAULT_PROTOCOLS: Final = ("ocpp2.0.1", "ocpp1.6")
 """Best first: a station that speaks several gets the first of these."""
 
-LEAVE_BODY: Final = "sync.leave_body"
-"""In a request's environment: call it to have the rest of the body let be, before answering."""
-
 _KEEP_ALIVE_IDLE_S: Final = 75.0
-_REFUSED_BODY_S: Final = 2.0
 _STATION_SOCKET_BUFFER_BYTES: Final = 64 * 1024
 _log = structlog.get_logger("ocpp_ws.server")
 
@@ -137,28 +133,6 @@ def build_server(
     )
 
 
-class _NoBody:
-    """Stands for a request body nobody waits for, because the connection is closed or a station's by now."""
-
-    def _discard(self) -> None:
-        """What WSGIHandler calls after an answer, to reach the next request."""
-
-
-class _RestOfBody:
-    """What is left of a refused body: listened to for a moment, so that the answer is read, then cut off."""
-
-    def __init__(self, body: Any) -> None:
-        self._body = body
-
-    def _discard(self) -> None:
-        """What WSGIHandler calls after an answer. Raises OSError when the rest is malformed, which is passed over."""
-        self._body.send_100_continue_enabled = False
-        deadline = time.monotonic() + _REFUSED_BODY_S
-        with Timeout(_REFUSED_BODY_S, False):
-            while time.monotonic() < deadline and self._body.read(READ_BYTES):
-                sleep(0)
-
-
 class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket has no types
     """One TCP connection: HTTP requests until one of them becomes a station's WebSocket."""
 
@@ -212,13 +186,13 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
             environ: dict[str, Any] = super().get_environ()
             environ[LEAVE_BODY] = self._leave_body
             return environ
-        self.wsgi_input = _NoBody()
+        self.wsgi_input = NoBody()
         return {}
 
     def _leave_body(self) -> None:
         """For the application: what is left of the request's body is not wanted; the connection ends."""
         self.close_connection = True
-        self.wsgi_input = _RestOfBody(self.wsgi_input)
+        self.wsgi_input = RestOfBody(self.wsgi_input)
 
     def _stop_head_timer(self) -> None:
         if self._head_timer is not None:
@@ -364,7 +338,7 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
     def _serve_station(self) -> None:
         """From the upgrade to the end of the connection."""
         self.close_connection = True
-        self.wsgi_input = _NoBody()
+        self.wsgi_input = NoBody()
         upgraded = self.upgrade_connection()
         if upgraded is None:
             return
@@ -397,7 +371,7 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
 
     def _refuse(self, refusal: Refusal) -> None:
         self.close_connection = True
-        self.wsgi_input = _NoBody()
+        self.wsgi_input = NoBody()
         self.status = str(refusal.status)
         self.socket.sendall(_plain_response(refusal.status, refusal.text, refusal.retry_after_s))
 
