@@ -15,7 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.assets.models import ChargePoint
-from app.charging import commands
+from app.charging import commands, station_security
 from app.charging.commands import CommandName
 from app.charging.sealing import seal
 from app.core.models import Action, Admin
@@ -112,6 +112,7 @@ def request_call(
     request: dict[str, Any] = {"action": action, "payload": payload}
     secret = dictionary().secret_path(action, payload)
     if secret is not None:
+        _expect(session, charge_point, payload, secret, secret_key)
         request = seal(request, "payload", *secret, secret_key=secret_key)
     return commands.request_command(
         session,
@@ -124,6 +125,20 @@ def request_call(
         now=now,
         timeout_s=timeout_s,
     )
+
+
+def _expect(
+    session: Session, charge_point: ChargePoint, payload: dict[str, Any], path: tuple[str, ...], secret_key: str
+) -> None:
+    """The station must not be locked out with the password it is about to be given."""
+    commands.check_reachable(charge_point)
+    value: Any = payload
+    for step in path:
+        value = value[step]
+    try:
+        station_security.expect_password(session, charge_point=charge_point, text=str(value), secret_key=secret_key)
+    except station_security.ChangeUnderWay as error:
+        raise InvalidCall(Mistake(str(error), ".".join(("payload", *path)))) from None
 
 
 def transfer_data(

@@ -34,6 +34,9 @@ from app.core.passwords import hash_station_password
 MIN_KEY_DIGITS, MAX_KEY_DIGITS = 32, 40
 _KEY = re.compile(r"(?:[0-9A-Fa-f]{2})+")
 
+#: how a password may be sent: by us, or by a program that words the call itself
+_COMMANDS = (CommandName.CHANGE_PASSWORD.value, CommandName.RAW.value)
+
 EVENT_REPORTED = "charge_point.security_event"
 
 
@@ -105,6 +108,21 @@ def change_network_password(
     return action
 
 
+def expect_password(session: Session, *, charge_point: ChargePoint, text: str, secret_key: str) -> None:
+    """A program is about to send the station a password of its own choice: it is let in with that one too. Flushes.
+
+    Raises ChangeUnderWay while it is not known which of two the station has.
+    """
+    row = session.get_one(ChargePoint, charge_point.id, with_for_update=True, populate_existing=True)
+    if row.next_password_hash is not None:
+        raise ChangeUnderWay("Another new password is on its way to the station; it has not connected with it yet.")
+    _forget_keys(session, row.id)
+    password = bytes.fromhex(text) if _KEY.fullmatch(text) else text.encode()
+    _set_next(session, row.id, hash_station_password(password, secret_key))
+    session.expire(row, ["next_password_hash"])
+    announce_changed(session, row)
+
+
 def confirm_new_password(session: Session, *, charge_point_id: int, password_hash: str, now: datetime) -> bool:
     """The station has come with its new password: from now on that is the password, and the old one is forgotten.
 
@@ -135,9 +153,11 @@ def confirm_new_password(session: Session, *, charge_point_id: int, password_has
     return True
 
 
-@follow_up(CommandName.CHANGE_PASSWORD)
+@follow_up(CommandName.CHANGE_PASSWORD, CommandName.RAW)
 def _follow_change(session: Session, outcome: Outcome) -> None:
     """A no, or one who was never asked, keeps the old password. Whoever may have the new one is let in with either."""
+    if "sealed" not in outcome.request:
+        return  # a raw call without a password
     status = outcome.answer.status
     perhaps = status in (ActionStatus.ACCEPTED, ActionStatus.TIMED_OUT) or outcome.answer.facts.get("perhaps_received")
     if perhaps:
@@ -164,7 +184,7 @@ def _changes(
     """Attempts whose key is still kept, because it is not known whether the station has it; the newest first."""
     query = select(Action).where(
         Action.charge_point_id == charge_point_id,
-        Action.command == CommandName.CHANGE_PASSWORD.value,
+        Action.command.in_(_COMMANDS),
         Action.request["sealed"].is_not(None),
     )
     if status is not None:
@@ -180,7 +200,8 @@ def _unsettled_key(session: Session, row: ChargePoint, secret_key: str) -> str |
     if not attempts:
         return None
     try:
-        return str(opened(attempts[0].request or {}, secret_key=secret_key)["value"])
+        request = opened(attempts[0].request or {}, secret_key=secret_key)
+        return str(request.get("payload", request)["value"])
     except vault.VaultLocked:
         return None
 
@@ -198,10 +219,10 @@ def _forget_keys(session: Session, charge_point_id: int, *, action_id: int | Non
     session.execute(
         text(
             "UPDATE action SET request = request - 'sealed' WHERE charge_point_id = :charge_point_id "
-            "AND command = :command AND jsonb_exists(request, 'sealed') "
+            "AND command = ANY(:commands) AND jsonb_exists(request, 'sealed') "
             "AND id = coalesce(:action_id, id)"
         ),
-        {"charge_point_id": charge_point_id, "command": CommandName.CHANGE_PASSWORD.value, "action_id": action_id},
+        {"charge_point_id": charge_point_id, "commands": list(_COMMANDS), "action_id": action_id},
     )
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from websockets.exceptions import InvalidStatus
 
 from app.assets.models import ChargePoint, SecurityProfile
-from app.charging import commands, station_security
+from app.charging import commands, raw_commands, station_security
 from app.charging.models import CommunicationLog
 from app.charging.station_security import ChangeUnderWay, InvalidKey
 from app.core import events
@@ -288,3 +288,35 @@ def test_the_password_of_the_form_ends_what_was_on_its_way(house: House, operato
     assert station.expect_close() == 1000
     assert not let_in(house, charge_point, key)
     assert let_in(house, charge_point, "entered at the station")
+
+
+@pytest.mark.parametrize("answer", ["Accepted", "Rejected"])
+def test_a_password_that_a_program_sends_locks_no_station_out(house: House, operator: Admin, answer: str) -> None:
+    """Any OCPP call can be sent from outside, this one too (product.md, "commands to stations")."""
+    charge_point = house.station(password=OLD)
+    station = house.connect(charge_point, password=OLD)
+
+    def send(value: str) -> Action:
+        action = raw_commands.request_call(
+            house.session,
+            charge_point=charge_point,
+            action="ChangeConfiguration",
+            payload={"key": "AuthorizationKey", "value": value},
+            reason="A script",
+            actor=operator,
+            secret_key=house.secret_key,
+            now=datetime.now(UTC),
+        )
+        house.session.commit()
+        return action
+
+    action = send("chosen-by-a-script")
+    call, _ = asked(station)
+    with pytest.raises(raw_commands.InvalidCall, match="on its way"):
+        send("another")
+    house.session.rollback()
+    call.answer(status=answer)
+    ended(house, action)
+    assert let_in(house, charge_point, OLD)
+    assert let_in(house, charge_point, "chosen-by-a-script") is (answer == "Accepted")
+    assert let_in(house, charge_point, OLD) is (answer == "Rejected")
