@@ -222,6 +222,19 @@ def test_everything_else_says_that_there_is_no_charge_point(people: Cast, place:
             ask()
 
 
+def test_a_real_session_of_before_it_became_a_demo_station_can_still_be_stopped(people: Cast, sent: list[Any]) -> None:
+    place = people.station()
+    number = start(people, place, tag_of(people.driver()), reported_at=NOW, now=NOW).session_id
+    place.status = SystemStatus.DEMO
+    people.session.commit()
+    action = remote.stop_session(
+        people.session, charging_session=people.charge(number), reason="Off", actor=people.operator(), now=NOW
+    )
+    people.session.commit()
+    assert action is not None and (action.command, action.status) == ("stop_session", ActionStatus.PENDING)
+    assert len(sent) == 1
+
+
 def test_the_dashboard_does_not_count_it(people: Cast, place: ChargePoint) -> None:
     real = people.station()
     number = start(people, real, tag_of(people.driver()), reported_at=NOW, now=NOW).session_id
