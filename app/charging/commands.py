@@ -111,7 +111,7 @@ class Answer:
     failed | not_supported | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted |
     occupied | rejected | unavailable; GET_CERTIFICATES certificates: [hash_data]; DELETE_CERTIFICATE result:
     accepted | not_found | failed; DATA_TRANSFER data. Any of them: perhaps_received, when the connection ended before
-    the answer to what had been sent.
+    the answer to what had been sent; not_supported, when the station has no such call.
     """
 
     status: ActionStatus
