@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 from sqlalchemy.orm.attributes import flag_modified
 from wtforms import Field, FileField, validators, widgets
+from wtforms.fields.choices import SelectChoice
 from wtforms.utils import unset_value
 
 from admin_views.public import picture_url
@@ -188,7 +189,7 @@ class LocationImageField(ChoiceField):
 
     def process(self, *args: Any, **kwargs: Any) -> None:
         """Take the choices of this request."""
-        self.choices = [(image.id, image.name) for image in _images()]
+        self.choices = [SelectChoice(image.id, image.name) for image in _images()]
         super().process(*args, **kwargs)
 
     @property

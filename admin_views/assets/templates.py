@@ -13,6 +13,7 @@ from flask_admin.form import BaseForm
 from flask_login import current_user
 from sqlalchemy import select
 from wtforms import StringField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import ValidationError
 
 from admin_views import formats
@@ -118,7 +119,7 @@ class TemplateField(ChoiceField):
         self.render_kw = {"data-role": "select2", "data-template-url": url_for("charge_point.template_view")}
         query = select(ChargePointTemplate.id, ChargePointTemplate.name).order_by(ChargePointTemplate.name)
         creating = request.endpoint == "charge_point.create_view"  # an edit form has no such field
-        self.choices = [(row[0], row[1]) for row in db.session.execute(query)] if creating else []
+        self.choices = [SelectChoice(row[0], row[1]) for row in db.session.execute(query)] if creating else []
         super().process(*args, **kwargs)
 
     def pre_validate(self, form: Any) -> None:
