@@ -475,4 +475,6 @@ def test_a_security_event_is_kept_as_the_station_said_it(house: House) -> None:
     first, second = house.again().scalars(query).all()
     assert (first.type, first.info) == ("TamperDetectionActivated", "lid  open")
     assert first.happened_at == datetime(2026, 5, 4, 10, tzinfo=UTC)
-    assert second.type.startswith("VendorSpecificThing") and second.received_at - second.happened_at < timedelta(seconds=1)
+    assert second.type.startswith("VendorSpecificThing") and second.received_at - second.happened_at < timedelta(
+        seconds=1
+    )
