@@ -117,7 +117,11 @@ def test_the_power_tapers_when_the_battery_is_at_80_percent() -> None:
 def test_from_the_start_to_a_price_that_nobody_pays(people: Cast, place: ChargePoint, sent: list[Any]) -> None:
     user = people.driver(balance="5.00")
     row = begin(people, place, user)
-    assert (row.status, row.flags) == (SessionStatus.PENDING, [flags.DEMO])
+    assert (row.status, row.flags, row.payment_status) == (
+        SessionStatus.PENDING,
+        [flags.DEMO],
+        PaymentStatus.NOT_BILLED,
+    )
     assert advance(people, row, seconds=2).status is SessionStatus.PENDING
     row = advance(people, row, seconds=5)
     assert (row.status, row.started_at, row.power_w) == (SessionStatus.ACTIVE, after(seconds=3), 22_000)

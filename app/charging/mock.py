@@ -19,7 +19,7 @@ from app.charging.commands import CommandName
 from app.charging.endings import announce, conclude
 from app.charging.flags import DEMO, flagged
 from app.charging.hardware import HARDWARE_CHANGED
-from app.charging.lifecycle import RUNNING, SessionEvent, SessionStatus, next_status
+from app.charging.lifecycle import RUNNING, PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import ChargingSession, MeterReading
 from app.core import events, settings
 from app.core.actions import open_action
@@ -49,7 +49,7 @@ def begin(
     now: datetime,
 ) -> Action:
     """Make a pending session a mock one: it starts by itself within seconds. Flushes. Raises ReasonRequired."""
-    row.flags = [DEMO]
+    row.flags, row.payment_status = [DEMO], PaymentStatus.NOT_BILLED
     action = _action(
         session,
         CommandName.START_SESSION,
@@ -203,6 +203,7 @@ def _finish(session: Session, row: ChargingSession, evse: Evse, *, at: datetime,
     row.stopped_at, row.stop_received_at, row.stop_reason = at, now, reason
     row.meter_stop_wh = row.energy_wh
     _show(session, evse, ReportedStatus.AVAILABLE, now)
+    row.payment_status = PaymentStatus.PENDING  # it gets its price now, and is Not billed again
     conclude(session, row, now)
 
 
