@@ -16,7 +16,7 @@ from admin_views import formats
 from admin_views.widgets import preferences
 from admin_views.widgets.access import wants_partial
 from admin_views.widgets.filters import PRESETS
-from admin_views.widgets.keys import key_columns
+from admin_views.widgets.keys import has_any_key, key_columns
 from admin_views.widgets.lookups import like
 
 MAX_SEARCH = 200
@@ -257,9 +257,22 @@ class ListMixin:
         columns = [pair for pair in self._list_columns if pair[0] not in hidden] or list(self._list_columns)
         rows: list[Any] = []
         if count:
-            loaded = query.options(*self.row_options([name for name, _ in columns]))
-            rows = loaded.limit(args.page_size).offset(args.page * args.page_size).all()
+            asked = query.limit(args.page_size).offset(args.page * args.page_size)
+            rows = self.loaded_rows(asked, self.row_options([name for name, _ in columns]))
         return ListPage(args, columns, rows, count, capped, hidden, chosen.get("density", "regular"))
+
+    def loaded_rows(self, asked: Any, options: Sequence[Any]) -> list[Any]:
+        """The rows of a page with all that its cells show, in their order.
+
+        Their keys first: what belongs to them is joined to the page's few rows, not to all that are sorted.
+        """
+        columns = key_columns(self.model)
+        keys = [tuple(row) for row in asked.with_entities(*columns).all()]
+        if not keys:
+            return []
+        rows = self.get_query().filter(has_any_key(self.model, keys)).options(*options)
+        by_key = {tuple(getattr(row, column.key) for column in columns): row for row in rows}
+        return [by_key[key] for key in keys if key in by_key]
 
     @expose("/")
     def index_view(self) -> Any:
