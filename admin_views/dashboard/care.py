@@ -38,7 +38,7 @@ def standing(recovery: Recovery | None, *, enabled: bool) -> Any:
     """How auto-recovery stands: off, on without need so far, or the newest recovery with what it tried."""
     if recovery is None:
         return pill("info", text="On, nothing tried yet") if enabled else pill("disabled", text="Off")
-    return Markup('<div class="d-flex flex-column gap-1">{} {}</div>').format(
+    return Markup('<div class="d-flex flex-column align-items-start gap-1">{} {}</div>').format(
         pill(recovery.status, title=recovery.outcome or ""), tried(recovery)
     )
 
