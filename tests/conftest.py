@@ -32,7 +32,13 @@ hypothesis_settings.load_profile("suite")
 
 TEMPLATE = "sync_template"
 #: rows every system has, by table: kept between tests
-KEEP = {"certificate_authority": "true", "partner": "id = 1", "currency": "true", "vat_rate": "name = 'Standard'", "role": "built_in"}
+KEEP = {
+    "certificate_authority": "true",
+    "partner": "id = 1",
+    "currency": "true",
+    "vat_rate": "name = 'Standard'",
+    "role": "built_in",
+}
 
 
 @contextmanager
