@@ -7,20 +7,12 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
-from app.charging import (
-    boot_recipe,
-    certificate_clockwork,
-    clockwork,
-    commands,
-    connectivity,
-    diagnostics,
-    firmware,
-    local_list_sync,
-    mock,
-    outages,
-    recovery,
-    reservation_clockwork,
-)
+from app.charging import clockwork, commands, connectivity, mock
+from app.charging.plans import local_list_sync
+from app.charging.recovery import outages, recovery
+from app.charging.reservations import clockwork as reservation_clockwork
+from app.charging.security import clockwork as certificate_clockwork
+from app.charging.upkeep import boot_recipe, diagnostics, firmware
 from app.core import mail_delivery, partitions, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow

@@ -14,8 +14,9 @@ import redis
 import structlog
 from gevent.pool import Pool
 
-from app.charging import commands, gateways, sealing
+from app.charging import commands, gateways
 from app.charging.commands import Answer, Command
+from app.charging.security import sealing
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.models import ActionStatus

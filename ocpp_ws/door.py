@@ -1,7 +1,7 @@
 """Who may come in: what a charge point has to bring at each security profile, as pure decisions.
 
 OCPP 1.6 security whitepaper, edition 2, chapter 2. Profile 0 is no profile of the whitepaper: the password counts if
-one is set. While a new password is on its way to a station, it is let in with either (app.charging.station_security).
+one is set. While a new password is on its way to a station, it is let in with either (app.charging.security.passwords).
 """
 
 from __future__ import annotations

@@ -16,9 +16,9 @@ from prometheus_client import Counter
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from app.charging import diagnostics, file_exchange, firmware
-from app.charging.file_exchange import TicketError, TicketOver
 from app.charging.models import FileTicket
+from app.charging.upkeep import diagnostics, file_exchange, firmware
+from app.charging.upkeep.file_exchange import TicketError, TicketOver
 from app.core.clock import utcnow
 from app.core.db import db, transaction
 from app.core.files import FileGone, FileTooLarge, StoredFile, stream_file

@@ -23,9 +23,11 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.charging import certificates, connectivity, station_security
+from app.charging import connectivity
 from app.charging import station as stations
 from app.charging.connectivity import Connected, Seen
+from app.charging.security import certificates
+from app.charging.security import passwords as station_security
 from app.core import events, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow

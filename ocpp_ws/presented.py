@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from app.charging.authority import der_of, names_of
+from app.charging.security.authority import der_of, names_of
 
 #: Envoy's X-Forwarded-Client-Cert: Hash=…;Cert="…";Subject="…"
 _CERT_PART = re.compile(r'(?:^|[;,])\s*Cert="?([^";,]+)', re.IGNORECASE)

@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 from prometheus_client import Counter
 from sqlalchemy.orm import Session
 
-from app.charging import deviations, station_clock
-from app.charging.deviations import Make, Seen
-from app.charging.station_clock import ClockWatch
+from app.charging.upkeep import deviations, station_clock
+from app.charging.upkeep.deviations import Make, Seen
+from app.charging.upkeep.station_clock import ClockWatch
 from app.core.clock import utcnow
 from ocpp_ws.codec import Deviation
 from ocpp_ws.timestamps import parse_timestamp

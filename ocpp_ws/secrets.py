@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from app.charging.sealing import MASK
+from app.charging.security.sealing import MASK
 
 PASSWORD_KEY = "AuthorizationKey"  # noqa: S105 (the name of the key, not the key)
 _FOLDED = PASSWORD_KEY.lower()

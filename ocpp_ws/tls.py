@@ -19,7 +19,7 @@ from cryptography import x509
 from gevent import Timeout
 from gevent.ssl import SSLContext, SSLSocket
 
-from app.charging.authority import InvalidCertificate, pem_of, read_certificates
+from app.charging.security.authority import InvalidCertificate, pem_of, read_certificates
 from app.core.config import ConfigurationError, TlsConfig
 from ocpp_ws import presented
 

@@ -14,11 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargePointState, StationModel, SystemStatus
-from app.charging import boot_recipe, commands, configuration
+from app.charging import commands
 from app.charging.commands import Answer, CommandName
-from app.charging.configuration import status_after_report
-from app.charging.configuration_keys import AuthorizationKeyRefused
 from app.charging.models import ConfigurationKey, ConfigurationStatus
+from app.charging.upkeep import boot_recipe, configuration
+from app.charging.upkeep.configuration import status_after_report
+from app.charging.upkeep.configuration_keys import AuthorizationKeyRefused
 from app.core import settings
 from app.core.models import Action, ActionStatus, Admin
 from app.core.settings import InvalidSetting

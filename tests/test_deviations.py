@@ -9,9 +9,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import StationModel
-from app.charging import deviations, station_clock
-from app.charging.deviations import Make, Seen, make_of
 from app.charging.models import Deviation as Row
+from app.charging.upkeep import deviations, station_clock
+from app.charging.upkeep.deviations import Make, Seen, make_of
 from ocpp_ws import quirks
 from ocpp_ws.codec import Deviation
 from ocpp_ws.quirks import Heard, QuirkMemory

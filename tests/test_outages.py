@@ -12,8 +12,9 @@ from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargePointState, SystemStatus
-from app.charging import connectivity, outages
+from app.charging import connectivity
 from app.charging.models import Outage
+from app.charging.recovery import outages
 from app.core.models import Mail
 from tests.support.charging import NOW, at_once
 from tests.support.gateway import Cast, people

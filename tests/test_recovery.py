@@ -14,10 +14,11 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, EvseStatus, ReportedStatus, SystemStatus
-from app.charging import commands, recovery
+from app.charging import commands
 from app.charging.commands import Answer
 from app.charging.models import Recovery, RecoveryAttempt, RecoveryStatus
-from app.charging.recovery_ladder import FAULT_LASTS, WAIT_FOR_CONNECTION, WAIT_FOR_SESSIONS
+from app.charging.recovery import recovery
+from app.charging.recovery.ladder import FAULT_LASTS, WAIT_FOR_CONNECTION, WAIT_FOR_SESSIONS
 from app.core import events
 from app.core.models import Action, ActionStatus, Mail
 from tests.support.charging import NOW, at_once, start, tag_of

@@ -22,11 +22,13 @@ from app.assets.models import (
     SystemStatus,
     ZoneStatus,
 )
-from app.charging import authorizations, commands, hardware, listeners, remote, reservation_clockwork, reservations
+from app.charging import authorizations, commands, hardware, listeners, remote
 from app.charging.authorize import RejectReason
 from app.charging.models import AuthorizationSource, Reservation
 from app.charging.models import ReservationStatus as S
-from app.charging.reservation_lifecycle import ReservationOver
+from app.charging.reservations import clockwork as reservation_clockwork
+from app.charging.reservations import reservations
+from app.charging.reservations.lifecycle import ReservationOver
 from app.core import events
 from app.core.actions import ReasonRequired
 from app.core.db import connect_raw

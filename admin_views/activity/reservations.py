@@ -14,9 +14,9 @@ from admin_views.assets.parts import LiveList, TextWhere, YesNoWhere
 from admin_views.base import BaseView, Facts, Related, RemoteAction
 from admin_views.widgets import cells
 from app.assets.models import ChargePoint, ChargingZone, Evse
-from app.charging import reservations
 from app.charging.models import ChargingSession, Reservation
-from app.charging.reservation_lifecycle import OPEN, ReservationOver
+from app.charging.reservations import reservations
+from app.charging.reservations.lifecycle import OPEN, ReservationOver
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

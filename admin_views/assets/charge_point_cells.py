@@ -10,7 +10,7 @@ from admin_views.base import follow, pill
 from admin_views.widgets import cells
 from app.assets.models import ChargePoint, SecurityProfile
 from app.charging import queries
-from app.charging.station_clock import clock_words
+from app.charging.upkeep.station_clock import clock_words
 
 
 def hardware(view: Any, context: Any, obj: ChargePoint, name: str) -> Any:

@@ -10,9 +10,9 @@ from wtforms import validators
 from admin_views.base import ChoiceField, ReasonForm, RemoteAction
 from admin_views.widgets.fields import DecimalField, IntegerField
 from app.assets.models import ChargePoint, Evse
-from app.charging import smart_charging
 from app.charging.commands import NotManaged
-from app.charging.smart_charging import InvalidLimit, Limit, Purpose
+from app.charging.plans import smart_charging
+from app.charging.plans.smart_charging import InvalidLimit, Limit, Purpose
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

@@ -15,9 +15,9 @@ from wtforms.widgets import TextInput
 
 from admin_views.base import ReasonForm, RemoteAction
 from app.assets.models import ChargePoint
-from app.charging import boot_recipe, configuration
 from app.charging.commands import NotManaged
-from app.charging.configuration_keys import (
+from app.charging.upkeep import boot_recipe, configuration
+from app.charging.upkeep.configuration_keys import (
     LONGEST_KEY,
     LONGEST_VALUE,
     STANDARD_KEYS,

@@ -15,8 +15,8 @@ from sqlalchemy.orm import joinedload
 from admin_views.assets.logs import LogView, of_station
 from admin_views.assets.transfers import FollowsState, charge_point_link, download, file_size, status_cell
 from admin_views.base import Outcome, ReasonForm, RecordAction
-from app.charging import diagnostics
 from app.charging.models import DiagnosticsRequest, TransferStatus
+from app.charging.upkeep import diagnostics
 from app.core.actions import open_action
 from app.core.clock import utcnow
 from app.core.db import db

@@ -14,12 +14,13 @@ from admin_views.base import ChoiceField, EnumField, Lookup, Outcome, ReasonForm
 from app.assets.evse_status import change_evse_status
 from app.assets.models import Evse, EvseStatus, SystemStatus
 from app.assets.verbs import StatusUnchanged
-from app.charging import remote, reservations
+from app.charging import remote
 from app.charging.commands import NotManaged
 from app.charging.lifecycle import RUNNING, LifecycleError
 from app.charging.models import ChargingSession, Reservation
 from app.charging.queries import running_sessions
-from app.charging.reservation_lifecycle import OPEN, ReservationOver
+from app.charging.reservations import reservations
+from app.charging.reservations.lifecycle import OPEN, ReservationOver
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

@@ -27,8 +27,9 @@ from admin_views.widgets import cells
 from app.assets import qr_codes
 from app.assets.models import ChargePoint, ChargingZone, Connector, ConnectorType, Evse, Tag
 from app.billing.models import Transaction
-from app.charging import queries, reserved
+from app.charging import queries
 from app.charging.models import ChargingSession
+from app.charging.reservations import reserved
 from app.core.clock import utcnow
 from app.core.models import Action
 

@@ -23,7 +23,7 @@ from admin_views.widgets.tabs import own_errors
 from app.assets import firmware_files
 from app.assets.firmware_files import InvalidFirmware
 from app.assets.models import ChargePoint, ChargePointState, FirmwareFile
-from app.charging import firmware
+from app.charging.upkeep import firmware
 from app.core import settings
 from app.core.clock import utcnow
 from app.core.db import db

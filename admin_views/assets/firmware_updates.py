@@ -12,8 +12,8 @@ from sqlalchemy.orm import joinedload
 from admin_views.assets.logs import LogView, of_station
 from admin_views.assets.transfers import FollowsState, charge_point_link, status_cell
 from admin_views.base import Facts, url_if
-from app.charging import firmware
 from app.charging.models import FirmwareStatus, FirmwareUpdate
+from app.charging.upkeep import firmware
 
 
 def history(obj: FirmwareUpdate) -> list[dict[str, Any]]:

@@ -14,9 +14,9 @@ from flask_admin.model.fields import AjaxSelectMultipleField
 
 from admin_views.base import ChoiceField, Lookup, ReasonForm, RecordAction, RemoteAction
 from app.assets.models import ChargePoint
-from app.charging import local_list_sync, local_lists
 from app.charging.commands import NotManaged
-from app.charging.local_lists import ListUnchanged
+from app.charging.plans import local_list_sync, local_lists
+from app.charging.plans.local_lists import ListUnchanged
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

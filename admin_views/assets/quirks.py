@@ -17,8 +17,8 @@ from admin_views.base import BaseView, Facts, Related
 from admin_views.dashboard.links import Where, list_url
 from admin_views.widgets import cells
 from app.assets.models import ChargePoint, ChargePointState, StationModel
-from app.charging.deviations import make_of, words_of
 from app.charging.models import Deviation
+from app.charging.upkeep.deviations import make_of, words_of
 from app.core.db import db
 
 

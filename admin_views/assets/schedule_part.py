@@ -13,8 +13,8 @@ from flask_admin import expose
 
 from admin_views import formats
 from app.assets.models import Evse
-from app.charging import smart_charging
 from app.charging.models import CompositeSchedule
+from app.charging.plans import smart_charging
 
 
 class ScheduleMixin:

@@ -18,12 +18,13 @@ from admin_views.assets.parts import ChoiceWhere
 from admin_views.assets.transfers import charge_point_link
 from admin_views.base import BaseView, Facts, ReasonForm, RecordAction, RemoteAction, pill
 from app.assets.models import ChargePoint
-from app.charging import certificates, security_queries
-from app.charging.certificate_clockwork import RENEW_BEFORE
-from app.charging.certificates import NotInstalled, NotRequested
+from app.charging import security_queries
 from app.charging.commands import NotManaged
 from app.charging.models import CertificateStatus, CertificateUse, SecurityEvent, StationCertificate
-from app.charging.station_security import CRITICAL, EVENT_WORDS
+from app.charging.security import certificates
+from app.charging.security.certificates import NotInstalled, NotRequested
+from app.charging.security.clockwork import RENEW_BEFORE
+from app.charging.security.passwords import CRITICAL, EVENT_WORDS
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

@@ -12,11 +12,12 @@ from wtforms import PasswordField, TextAreaField, validators
 
 from admin_views.base import ChoiceField, ReasonForm, RemoteAction
 from app.assets.models import ChargePoint
-from app.charging import authority, certificates, station_security
-from app.charging.authority import InvalidCertificate
 from app.charging.commands import NotManaged
 from app.charging.models import CertificateUse
-from app.charging.station_security import ChangeUnderWay, InvalidKey
+from app.charging.security import authority, certificates
+from app.charging.security import passwords as station_security
+from app.charging.security.authority import InvalidCertificate
+from app.charging.security.passwords import ChangeUnderWay, InvalidKey
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

@@ -17,11 +17,11 @@ from admin_views.widgets.fields import IntegerField, LocalDateTimeField
 from admin_views.widgets.tabs import own_errors
 from app.assets.firmware_files import fits, made_for
 from app.assets.models import ChargePoint, FirmwareFile
-from app.charging import diagnostics, firmware_orders
 from app.charging.commands import NotManaged
-from app.charging.diagnostics import DiagnosticsOrder, InvalidRequest
-from app.charging.firmware_orders import InvalidUpdate, UpdateOrder
 from app.charging.models import DiagnosticsKind
+from app.charging.upkeep import diagnostics, firmware_orders
+from app.charging.upkeep.diagnostics import DiagnosticsOrder, InvalidRequest
+from app.charging.upkeep.firmware_orders import InvalidUpdate, UpdateOrder
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

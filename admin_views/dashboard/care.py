@@ -8,8 +8,9 @@ from markupsafe import Markup
 
 from admin_views import formats
 from admin_views.widgets.cells import pill
-from app.charging import fault_texts, fault_words
 from app.charging.models import Recovery
+from app.charging.recovery import texts as fault_texts
+from app.charging.recovery import words as fault_words
 
 
 def tried_text(recovery: Recovery | None) -> str:

@@ -28,9 +28,10 @@ from app.assets.models import (
     Location,
     ReportedStatus,
 )
-from app.charging import fault_queries, fault_words
+from app.charging import fault_queries
 from app.charging.fault_queries import FAULT_KINDS, Care, FaultKind
 from app.charging.models import RecoveryStatus
+from app.charging.recovery import words as fault_words
 
 
 def _faulted(station: ChargePoint) -> Iterator[tuple[str, Any]]:

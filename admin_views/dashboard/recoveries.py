@@ -13,9 +13,9 @@ from admin_views.assets.parts import LiveList, OffMenu
 from admin_views.base import BaseView, Facts
 from admin_views.dashboard import care
 from admin_views.widgets.cells import pill
-from app.charging import fault_texts
 from app.charging.fault_queries import ATTEMPTS
 from app.charging.models import Outage, Recovery
+from app.charging.recovery import texts as fault_texts
 from app.core.db import db
 
 

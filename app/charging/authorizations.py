@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from app.assets.models import AccessType, ChargePoint, Evse, EvseStatus, ZoneStatus
 from app.billing import ledger
-from app.charging import reserved
 from app.charging.authorize import (
     AuthorizationFacts,
     BillingFacts,
@@ -33,6 +32,7 @@ from app.charging.authorize import (
 )
 from app.charging.lifecycle import OVERDUE, RUNNING, SessionStatus
 from app.charging.models import Authorization, AuthorizationResult, AuthorizationSource, ChargingSession
+from app.charging.reservations import reserved
 from app.charging.station import Station
 from app.core import events, settings
 from app.core.clock import zone

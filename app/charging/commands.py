@@ -47,7 +47,7 @@ class CommandName(StrEnum):
     STOP_SESSION = "stop_session"  # session_id
     GET_CONFIGURATION = "get_configuration"  # keys: list, empty for all
     CHANGE_CONFIGURATION = "change_configuration"  # key, value
-    CHANGE_PASSWORD = "change_password"  # noqa: S105 (a name) value: hexadecimal digits, sealed (app.charging.sealing)
+    CHANGE_PASSWORD = "change_password"  # noqa: S105 (a name) value: hexadecimal digits, sealed (app.charging.security.sealing)
     UPDATE_FIRMWARE = "update_firmware"  # update_id, location, retrieve_at; optional: retries, retry_interval_s,
     # install_at; signed: signing_certificate, signature
     GET_DIAGNOSTICS = (

@@ -5,15 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 
 MODULES: tuple[str, ...] = (
-    "app.charging.configuration",
-    "app.charging.boot_recipe",
-    "app.charging.reservations",
-    "app.charging.smart_charging",
-    "app.charging.local_list_sync",
-    "app.charging.diagnostics",
-    "app.charging.firmware",
-    "app.charging.certificate_outcomes",
-    "app.charging.station_security",
+    "app.charging.upkeep.configuration",
+    "app.charging.upkeep.boot_recipe",
+    "app.charging.reservations.reservations",
+    "app.charging.plans.smart_charging",
+    "app.charging.plans.local_list_sync",
+    "app.charging.upkeep.diagnostics",
+    "app.charging.upkeep.firmware",
+    "app.charging.security.outcomes",
+    "app.charging.security.passwords",
 )
 
 

@@ -28,7 +28,8 @@ from app.assets.models import (
     SystemStatus,
     ZoneStatus,
 )
-from app.charging import queries, reserved
+from app.charging import queries
+from app.charging.reservations import reserved
 from app.charging.status import HardwareStatus, ShownStatus, hardware_status, stricter_system_status
 from app.tariffs.models import Tariff, TariffGroupTariff
 

@@ -23,10 +23,10 @@ from app.assets.models import (
     ReportedStatus,
     SystemStatus,
 )
-from app.charging import reserved
 from app.charging.flags import DEMO, flagged
 from app.charging.lifecycle import RUNNING
 from app.charging.models import Authorization, ChargingSession, Reservation
+from app.charging.reservations import reserved
 from app.charging.status import (
     HardwareStatus,
     ShownEvse,

@@ -15,9 +15,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.assets.models import ChargePoint
-from app.charging import commands, station_security
+from app.charging import commands
 from app.charging.commands import CommandName
-from app.charging.sealing import seal
+from app.charging.security import passwords as station_security
+from app.charging.security.sealing import seal
 from app.core.models import Action, Admin
 
 EXTENSION = "sync_dictionary"

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, Evse, SystemStatus
-from app.charging import authorizations, commands, mock, reserved, sessions
+from app.charging import authorizations, commands, mock, sessions
 from app.charging.authorize import RejectReason
 from app.charging.commands import CommandName
 from app.charging.endings import announce, fail_session
@@ -24,6 +24,7 @@ from app.charging.lifecycle import (
     next_status,
 )
 from app.charging.models import AuthorizationSource, ChargingSession
+from app.charging.reservations import reserved
 from app.core.actions import ReasonRequired
 from app.core.models import Action, Admin
 from app.crm.models import User

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.charging.models import CertificateStatus, SecurityEvent, StationCertificate
-from app.charging.station_security import last_change
+from app.charging.security.passwords import last_change
 from app.core.models import Action
 
 #: what has ended is on the page of all certificates

@@ -16,7 +16,7 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
-from app.charging import authorizations, clocks, reserved
+from app.charging import authorizations, clocks
 from app.charging.authorize import RejectReason, normalise_id_tag
 from app.charging.clocks import clean_time
 from app.charging.endings import announce, finish_by_rule
@@ -24,6 +24,7 @@ from app.charging.flags import FLAGS, NO_TARIFF, REPLACED, UNAUTHORIZED_START, a
 from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import Authorization, AuthorizationSource, ChargingSession
 from app.charging.registers import begin_register
+from app.charging.reservations import reserved
 from app.charging.session_meter import apply_register
 from app.charging.station import EvseRef, Station
 from app.core import rates, settings

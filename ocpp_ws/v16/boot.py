@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.charging.deviations import make_of
 from app.charging.hardware import BootReport, record_boot
+from app.charging.upkeep.deviations import make_of
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import now_of, served
 from ocpp_ws.timestamps import format_timestamp

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.charging import diagnostics, firmware
-from app.charging.diagnostics import TransferReport
-from app.charging.firmware import FirmwareReport
 from app.charging.models import FirmwareStatus, TransferStatus
+from app.charging.upkeep import diagnostics, firmware
+from app.charging.upkeep.diagnostics import TransferReport
+from app.charging.upkeep.firmware import FirmwareReport
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import now_of, served
 

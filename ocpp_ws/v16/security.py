@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.charging import certificates, station_security
+from app.charging.security import certificates
+from app.charging.security import passwords as station_security
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import now_of, served
 from ocpp_ws.v16.values import moment

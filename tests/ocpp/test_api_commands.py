@@ -19,8 +19,9 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.assets.models import SystemStatus
-from app.charging import commands, sealing, waiting
+from app.charging import commands, waiting
 from app.charging.models import CommunicationLog
+from app.charging.security import sealing
 from app.core import api_tokens
 from app.core.models import Action, ActionStatus, Admin, AdminStatus, ApiToken, Role
 from tests.support.gateway import House, eventually

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import select, text
 
 from app.assets.models import ChargePoint, ReportedStatus, StationModel
-from app.charging import boot_recipe, configuration
 from app.charging.models import ConfigurationKey, ConfigurationStatus, Deviation, HardwareStatusLog
+from app.charging.upkeep import boot_recipe, configuration
 from app.core.models import Action, ActionStatus
 from tests.support.gateway import House, ago, eventually
 from tests.support.scripted_station import stamp

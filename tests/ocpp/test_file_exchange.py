@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from app.assets.models import ChargePoint
-from app.charging import file_exchange
 from app.charging.models import DiagnosticsKind, DiagnosticsRequest, FileTicket, TransferStatus
+from app.charging.upkeep import file_exchange
 from app.core.files import PIECE_BYTES, StoredFile, StoredFilePiece, file_bytes, store_file
 from ocpp_ws import body
 from ocpp_ws.ranges import Part, Unsatisfiable, wanted_part

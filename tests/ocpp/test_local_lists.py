@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.assets.models import ChargePoint
-from app.charging import commands, local_list_sync, local_lists
-from app.charging.local_list_sync import _changes
+from app.charging import commands
 from app.charging.models import ConfigurationKey, LocalList, LocalListStatus
+from app.charging.plans import local_list_sync, local_lists
+from app.charging.plans.local_list_sync import _changes
 from app.core.models import Action, Admin
 from app.crm.models import RfidTag, RfidTagStatus, User, UserStatus
 from tests.support.gateway import House, eventually

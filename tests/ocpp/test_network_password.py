@@ -13,9 +13,10 @@ from sqlalchemy import select
 from websockets.exceptions import InvalidStatus
 
 from app.assets.models import ChargePoint, SecurityProfile
-from app.charging import commands, raw_commands, station_security
+from app.charging import commands, raw_commands
 from app.charging.models import CommunicationLog
-from app.charging.station_security import ChangeUnderWay, InvalidKey
+from app.charging.security import passwords as station_security
+from app.charging.security.passwords import ChangeUnderWay, InvalidKey
 from app.core import events
 from app.core.models import Action, ActionStatus, Admin, AuditEntry
 from tests.support.gateway import House, eventually

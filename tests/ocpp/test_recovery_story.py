@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select, update
 
 from app.assets.models import ChargePoint
-from app.charging import recovery
 from app.charging.models import Recovery, RecoveryAttempt, RecoveryStatus
+from app.charging.recovery import recovery
 from app.core.models import Action, ActionStatus, Mail
 from tests.support.gateway import House, eventually
 from tests.support.scripted_station import ScriptedStation

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from app.assets.models import ChargePoint
-from app.charging import reservations
 from app.charging.models import Reservation
 from app.charging.models import ReservationStatus as S
+from app.charging.reservations import reservations
 from app.core.models import Action, ActionStatus
 from app.crm.models import User
 from tests.support.charging import tag_of

@@ -24,8 +24,8 @@ from gevent.ssl import SSLContext
 from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 
 from app.assets.models import ChargePoint, SecurityProfile
-from app.charging import authority, certificates
 from app.charging.models import UnknownStation
+from app.charging.security import authority, certificates
 from app.core import events, vault
 from app.core.config import TlsConfig
 from ocpp_ws.tls import Tls, TlsSocket

@@ -17,7 +17,6 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, SecurityProfile
-from app.charging import authority, certificate_clockwork, certificates
 from app.charging.models import (
     CertificateAuthority,
     CertificateStatus,
@@ -25,6 +24,8 @@ from app.charging.models import (
     SecurityEvent,
     StationCertificate,
 )
+from app.charging.security import authority, certificates
+from app.charging.security import clockwork as certificate_clockwork
 from app.core.db import db
 from app.core.models import Action, ActionStatus, Admin
 from tests.support.gateway import Cast, House, eventually

@@ -16,10 +16,8 @@ import pytest
 from sqlalchemy import func, select, text
 
 from app.assets.models import ChargePoint, FirmwareFile
-from app.charging import commands, diagnostics, firmware, firmware_orders, remote
+from app.charging import commands, remote
 from app.charging.commands import Answer
-from app.charging.diagnostics import DiagnosticsOrder
-from app.charging.firmware_orders import UpdateOrder
 from app.charging.models import (
     DiagnosticsKind,
     DiagnosticsRequest,
@@ -28,6 +26,9 @@ from app.charging.models import (
     FirmwareUpdate,
     TransferStatus,
 )
+from app.charging.upkeep import diagnostics, firmware, firmware_orders
+from app.charging.upkeep.diagnostics import DiagnosticsOrder
+from app.charging.upkeep.firmware_orders import UpdateOrder
 from app.core.files import PIECE_BYTES, StoredFile, file_bytes, store_file
 from app.core.models import Action, ActionStatus, Admin
 from tests.support.gateway import House, eventually

@@ -14,11 +14,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint
-from app.charging import commands, local_lists, smart_charging
+from app.charging import commands
 from app.charging.commands import Answer, CommandName, Outcome
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import CompositeSchedule
-from app.charging.smart_charging import InvalidLimit, Limit, Purpose
+from app.charging.plans import local_lists, smart_charging
+from app.charging.plans.smart_charging import InvalidLimit, Limit, Purpose
 from app.core import api_tokens
 from app.core.clock import utcnow
 from app.core.models import Action, ActionStatus, Admin, ApiToken, Role

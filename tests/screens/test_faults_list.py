@@ -14,8 +14,9 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ConnectionStatus, ReportedStatus, SystemStatus
-from app.charging import fault_queries, fault_texts
+from app.charging import fault_queries
 from app.charging.models import Outage, Recovery, RecoveryAttempt, RecoveryStatus
+from app.charging.recovery import texts as fault_texts
 from app.core.actions import open_action
 from app.core.clock import utcnow
 from app.core.models import ActionStatus

@@ -18,7 +18,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, FirmwareFile
-from app.charging import diagnostics
 from app.charging.models import (
     DiagnosticsKind,
     DiagnosticsRequest,
@@ -27,6 +26,7 @@ from app.charging.models import (
     FirmwareUpdate,
     TransferStatus,
 )
+from app.charging.upkeep import diagnostics
 from app.core import settings
 from app.core.clock import utcnow
 from app.core.files import StoredFile, StoredFilePiece, file_bytes, store_file

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from ocpp.v16.enums import ConfigurationKey as Listed
 
-from app.charging.configuration_keys import (
+from app.charging.upkeep.configuration_keys import (
     AUTHORIZATION_KEY,
     STANDARD_KEYS,
     AuthorizationKeyRefused,

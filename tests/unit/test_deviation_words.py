@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from pathlib import Path
 
-from app.charging.deviations import RULES, words_of
+from app.charging.upkeep.deviations import RULES, words_of
 from ocpp_ws import codec, connection, tolerance
 
 #: who makes deviations, and which argument of the call is the rule
@@ -44,7 +44,7 @@ def test_every_rule_has_words_and_every_word_a_rule() -> None:
         "timestamp_without_zone",
         "fraction_for_integer",
     } <= emitted
-    assert emitted - set(RULES) == set(), "say in app/charging/deviations.py what these mean"
+    assert emitted - set(RULES) == set(), "say in app/charging/upkeep/deviations.py what these mean"
     assert set(RULES) - emitted == set(), "no gateway notes these any more"
 
 

@@ -8,8 +8,8 @@ from itertools import product
 
 import pytest
 
-from app.charging import fault_words
-from app.charging.recovery_ladder import (
+from app.charging.recovery import words as fault_words
+from app.charging.recovery.ladder import (
     LADDERS,
     RESETS,
     WAIT_FOR_CONNECTION,

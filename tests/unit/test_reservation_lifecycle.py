@@ -7,8 +7,8 @@ from itertools import product
 import pytest
 
 from app.charging.models import ReservationStatus as S
-from app.charging.reservation_lifecycle import OPEN, TRANSITIONS, ReservationEvent, ReservationOver, next_status
-from app.charging.reservation_lifecycle import ReservationEvent as E
+from app.charging.reservations.lifecycle import OPEN, TRANSITIONS, ReservationEvent, ReservationOver, next_status
+from app.charging.reservations.lifecycle import ReservationEvent as E
 
 #: what is expected, written apart from the table: all that is not here changes nothing
 CHANGES = {

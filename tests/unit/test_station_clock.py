@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.charging.station_clock import ClockWatch, clock_words
+from app.charging.upkeep.station_clock import ClockWatch, clock_words
 
 NOON = datetime(2026, 6, 10, 12, 0, tzinfo=UTC)
 

@@ -85,7 +85,7 @@ class ChargePointState(Base):
     booted_at: Mapped[datetime | None]
     boot_reason: Mapped[str | None] = mapped_column(Text)
     clock_offset_s: Mapped[int | None] = mapped_column(Integer)
-    #: for which boot, and with which defaults, the boot recipe was last begun (app.charging.boot_recipe); since when it
+    #: for which boot, and with which defaults, the boot recipe (app.charging.upkeep) was last begun; since when it
     #: runs, if it does; and how many times in a row it came to nothing with these defaults
     tended_boot_at: Mapped[datetime | None]
     defaults_digest: Mapped[str | None] = mapped_column(String(64))

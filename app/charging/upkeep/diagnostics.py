@@ -17,9 +17,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint
-from app.charging import commands, file_exchange
+from app.charging import commands
 from app.charging.commands import CommandName, Outcome, follow_up
 from app.charging.models import DiagnosticsKind, DiagnosticsRequest, FileTicket, TransferStatus
+from app.charging.upkeep import file_exchange
 from app.core import events, settings
 from app.core.files import StoredFile, delete_file, store_file
 from app.core.models import Action, ActionStatus, Admin

@@ -14,10 +14,11 @@ from sqlalchemy.orm import Session
 
 from app.assets.firmware_files import fits, made_for
 from app.assets.models import ChargePoint, FirmwareFile
-from app.charging import commands, file_exchange
+from app.charging import commands
 from app.charging.commands import CommandName
-from app.charging.firmware import NEWS_WITHIN, enter
 from app.charging.models import FirmwareStatus, FirmwareUpdate
+from app.charging.upkeep import file_exchange
+from app.charging.upkeep.firmware import NEWS_WITHIN, enter
 from app.core.models import Action, Admin
 
 SCHEMES = ("ftp", "ftps", "http", "https")

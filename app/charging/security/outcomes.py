@@ -11,10 +11,10 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.charging import authority
-from app.charging.certificates import set_status, tell_changed
 from app.charging.commands import CommandName, Outcome, follow_up
 from app.charging.models import CertificateStatus, CertificateUse, StationCertificate
+from app.charging.security import authority
+from app.charging.security.certificates import set_status, tell_changed
 from app.core.models import ActionStatus
 
 #: nobody knows whether the station has it; it is sent again

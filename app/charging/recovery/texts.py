@@ -9,7 +9,7 @@ from flask import current_app
 
 from app.assets.models import ChargePoint
 from app.charging.models import Recovery, RecoveryAttempt
-from app.charging.recovery_ladder import Step
+from app.charging.recovery.ladder import Step
 from app.core.i18n import localized
 from app.core.models import ActionStatus
 

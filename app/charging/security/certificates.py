@@ -15,10 +15,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint
-from app.charging import authority, commands
-from app.charging.authority import InvalidRequest
+from app.charging import commands
 from app.charging.commands import CommandName
 from app.charging.models import CertificateAuthority, CertificateStatus, CertificateUse, StationCertificate
+from app.charging.security import authority
+from app.charging.security.authority import InvalidRequest
 from app.charging.station import Station
 from app.core import events, settings, vault
 from app.core.actions import open_action

@@ -14,8 +14,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint
-from app.charging import fault_texts, fault_words, recovery_ladder
 from app.charging.models import Outage, Recovery, RecoveryStatus
+from app.charging.recovery import ladder as recovery_ladder
+from app.charging.recovery import texts as fault_texts
+from app.charging.recovery import words as fault_words
 from app.core import mail, mail_texts, settings
 
 ADDRESSES = "notification.fault_emails"

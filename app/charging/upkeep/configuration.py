@@ -18,14 +18,14 @@ from sqlalchemy.orm import Session
 from app.assets.models import ChargePoint, ChargePointState
 from app.charging import commands
 from app.charging.commands import CommandName, FollowUp, NotManaged, Outcome, follow_up
-from app.charging.configuration_keys import (
+from app.charging.models import ConfigurationKey, ConfigurationStatus
+from app.charging.upkeep.configuration_keys import (
     check_key,
     check_value,
     is_authorization_key,
     same_value,
     standard_key,
 )
-from app.charging.models import ConfigurationKey, ConfigurationStatus
 from app.core.models import Action, ActionStatus, Admin
 
 _MAX_KEYS = 2_000
@@ -48,7 +48,7 @@ def read_configuration(
 ) -> Action:
     """Ask the station for its keys, all of them unless some are named. Raises NotManaged and ReasonRequired.
 
-    ``recipe`` marks the request as a step of the boot recipe (``app.charging.boot_recipe``).
+    ``recipe`` marks the request as a step of the boot recipe (``app.charging.upkeep.boot_recipe``).
     """
     return commands.request_command(
         session,

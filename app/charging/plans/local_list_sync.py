@@ -18,8 +18,8 @@ from sqlalchemy.orm import Session, joinedload
 from app.assets.models import ChargePoint, ChargePointState
 from app.charging import commands
 from app.charging.commands import CommandName, NotManaged, Outcome, follow_up
-from app.charging.local_lists import Entries, Wanted, wanted_entries
 from app.charging.models import LocalList, LocalListStatus
+from app.charging.plans.local_lists import Entries, Wanted, wanted_entries
 from app.core.models import Action, ActionStatus, Admin
 
 RETRY_AFTER = tuple(timedelta(minutes=minutes) for minutes in (1, 5, 15, 60, 360))

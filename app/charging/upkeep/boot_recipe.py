@@ -18,10 +18,10 @@ from sqlalchemy import ColumnElement, Exists, Select, and_, exists, func, or_, s
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargePointState, StationModel, SystemStatus
-from app.charging import configuration
 from app.charging.commands import CommandName, NotManaged, Outcome
-from app.charging.configuration_keys import InvalidChange, check_key, check_value, same_value, standard_key
 from app.charging.models import ConfigurationKey, ConfigurationStatus
+from app.charging.upkeep import configuration
+from app.charging.upkeep.configuration_keys import InvalidChange, check_key, check_value, same_value, standard_key
 from app.core import settings
 from app.core.models import Action, ActionStatus
 from app.core.settings import InvalidSetting

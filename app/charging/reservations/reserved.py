@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, joinedload
 from app.charging.clocks import FUTURE_TOLERANCE
 from app.charging.lifecycle import RUNNING
 from app.charging.models import LARGEST_ID, ChargingSession, Reservation, ReservationStatus
-from app.charging.reservation_lifecycle import OPEN, ReservationEvent, next_status
+from app.charging.reservations.lifecycle import OPEN, ReservationEvent, next_status
 from app.core import events
 
 CHANGED = "reservation.changed"

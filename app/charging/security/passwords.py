@@ -22,7 +22,7 @@ from app.assets.models import ChargePoint
 from app.assets.verbs import announce_changed
 from app.charging import commands
 from app.charging.commands import CommandName, Outcome, follow_up
-from app.charging.sealing import opened, seal
+from app.charging.security.sealing import opened, seal
 from app.charging.station import CHANGED
 from app.core import events, vault
 from app.core.audit import record_change

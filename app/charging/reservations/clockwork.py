@@ -22,9 +22,9 @@ from app.assets.models import (
     SystemStatus,
     ZoneStatus,
 )
-from app.charging import reservations, reserved
 from app.charging.models import Reservation, ReservationStatus
-from app.charging.reservation_lifecycle import OPEN, ReservationEvent
+from app.charging.reservations import reservations, reserved
+from app.charging.reservations.lifecycle import OPEN, ReservationEvent
 from app.core import settings
 from app.core.clock import zone
 from app.core.i18n import localized

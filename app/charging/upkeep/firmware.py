@@ -14,9 +14,9 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from app.assets.models import ChargePointState, FirmwareFile
-from app.charging import file_exchange
 from app.charging.commands import CommandName, Outcome, follow_up
 from app.charging.models import FirmwareStatus, FirmwareUpdate
+from app.charging.upkeep import file_exchange
 from app.core import events
 from app.core.models import ActionStatus
 

@@ -12,9 +12,16 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargePointState, SystemStatus
-from app.charging.certificate_outcomes import UNANSWERED
-from app.charging.certificates import NotRequested, request_renewal, send, set_status, sign_request, tell_changed
 from app.charging.models import CertificateStatus, CertificateUse, StationCertificate
+from app.charging.security.certificates import (
+    NotRequested,
+    request_renewal,
+    send,
+    set_status,
+    sign_request,
+    tell_changed,
+)
+from app.charging.security.outcomes import UNANSWERED
 from app.core import settings
 from app.core.models import Action
 

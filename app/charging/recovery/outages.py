@@ -17,8 +17,8 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session, contains_eager, joinedload
 
 from app.assets.models import ChargePoint, ChargePointState, ChargingZone, ConnectionStatus, SystemStatus
-from app.charging import fault_mails
 from app.charging.models import Outage
+from app.charging.recovery import mails as fault_mails
 from app.core import events, settings
 
 OUTAGE_CHANGED = "charge_point.outage"

@@ -14,11 +14,12 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import ConnectionStatus, Evse, ReportedStatus
-from app.charging import authorizations, commands, reserved, sessions
+from app.charging import authorizations, commands, sessions
 from app.charging.commands import CommandName, Outcome
 from app.charging.lifecycle import RUNNING
 from app.charging.models import ChargingSession, Reservation, ReservationStatus
-from app.charging.reservation_lifecycle import OPEN, ReservationEvent
+from app.charging.reservations import reserved
+from app.charging.reservations.lifecycle import OPEN, ReservationEvent
 from app.core import settings
 from app.core.actions import open_action
 from app.core.clock import zone

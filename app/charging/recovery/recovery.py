@@ -26,12 +26,13 @@ from app.assets.models import (
     ReportedStatus,
     SystemStatus,
 )
-from app.charging import commands, fault_mails, recovery_ladder
+from app.charging import commands
 from app.charging.commands import CommandName
-from app.charging.fault_texts import part_at_fault
 from app.charging.lifecycle import RUNNING
 from app.charging.models import ChargingSession, Recovery, RecoveryAttempt, RecoveryStatus
-from app.charging.recovery_ladder import (
+from app.charging.recovery import ladder as recovery_ladder
+from app.charging.recovery import mails as fault_mails
+from app.charging.recovery.ladder import (
     Cancel,
     GiveUp,
     LeaveOut,
@@ -43,6 +44,7 @@ from app.charging.recovery_ladder import (
     decide,
     ladder,
 )
+from app.charging.recovery.texts import part_at_fault
 from app.core import events, settings
 from app.core.models import Action, ActionStatus
 

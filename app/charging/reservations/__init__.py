@@ -1,0 +1,1 @@
+"""Keeping an EVSE for a user. Manual, "Reserving an EVSE"."""
