@@ -23,9 +23,10 @@ log = structlog.get_logger(__name__)
 
 
 def watch_connections() -> int:
-    """Take silent stations down the ladder, and those of gateways that died."""
+    """Take silent stations down the ladder, and those of gateways that died; strike out who was refused and got in."""
     with transaction() as session:
         alive = commands.living_gateways(redis_clients.client())
+        connectivity.forget_admitted(session)
         return connectivity.forget_gateway(session, alive=alive, now=utcnow()) + connectivity.climb_ladder(
             session, now=utcnow()
         )

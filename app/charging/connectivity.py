@@ -191,3 +191,14 @@ def forget_gateway(session: Session, *, alive: Sequence[str], now: datetime) -> 
     for charge_point_id, partner_id in rows:
         events.announce(session, CONNECTION_CHANGED, partner_id=partner_id, charge_point_id=charge_point_id)
     return len(rows)
+
+
+_ADMITTED = text("""
+DELETE FROM unknown_station u USING charge_point c JOIN charge_point_state s ON s.charge_point_id = c.id
+WHERE lower(c.identifier) = lower(u.identifier) AND s.connected AND s.last_seen_at > u.last_seen_at
+""")
+
+
+def forget_admitted(session: Session) -> int:
+    """Take stations off the list of the refused that have got in since their last refusal. Returns how many."""
+    return int(getattr(session.execute(_ADMITTED), "rowcount", 0))

@@ -64,7 +64,9 @@ def test_an_unknown_station_is_refused_and_counted(house: House) -> None:
 def test_whoever_was_unknown_comes_in_once_an_operator_has_made_it(house: House) -> None:
     identifier = f"SOON-{ago().timestamp()}"
     assert refused(house, identifier) == 404
+    eventually(lambda: unknown(house, identifier), why="it was not counted")
     charge_point = house.station(identifier=identifier)
+    assert connectivity.forget_admitted(house.session) == 0  # it is not in yet
     events.announce(house.session, "charge_point.changed", partner_id=1, charge_point_id=charge_point.id)
     house.session.commit()
 
@@ -75,6 +77,9 @@ def test_whoever_was_unknown_comes_in_once_an_operator_has_made_it(house: House)
             return False
 
     eventually(comes_in, timeout_s=2.5, why="the door still does not know it")
+    assert connectivity.forget_admitted(house.session) == 1
+    house.session.commit()
+    assert unknown(house, identifier) is None
 
 
 def test_a_password_is_asked_for_before_the_upgrade(house: House) -> None:

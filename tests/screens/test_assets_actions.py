@@ -280,12 +280,12 @@ def make_unknown(session: Session, identifier: str) -> UnknownStation:
 
 
 def test_one_click_from_who_tried_to_the_form(olga: Visitor, session: Session) -> None:
-    make_unknown(session, "NEW 1/2")
+    make_unknown(session, "NEW 1&2")
     known = make_station(session, identifier="Known-1")
     make_unknown(session, "KNOWN-1")
     session.commit()
     page = olga.get("/assets/tried-to-connect/").get_data(as_text=True)
-    assert "/assets/charge-points/new/?identifier=NEW+1/2" in page.replace("%2F", "/").replace("%20", "+")
+    assert "/assets/charge-points/new/?identifier=NEW+1%262" in page.replace("%20", "+")
     assert f"/assets/charge-points/details/?id={known.id}" in page
     assert "2 stations tried to connect" in olga.get("/assets/charge-points/").get_data(as_text=True)
 
