@@ -228,13 +228,12 @@ class EvseView(ScheduleMixin, OffMenu, LiveList, BaseView):
         sessions = [f"session-{row.id}" for row in running.values()]
         return [f"charge_point-{obj.charge_point_id}", f"evse-{obj.id}", *sessions]
 
-    def list_page(self) -> Any:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """With the reservations of the EVSEs on the page."""
-        page = super().list_page()
-        kept = reserved.open_by_evse(self.db_session, [evse.id for evse in page.rows], now=utcnow())
-        for evse in page.rows:
+        kept = reserved.open_by_evse(self.db_session, [evse.id for evse in rows], now=utcnow())
+        for evse in rows:
             evse.kept = kept.get(evse.id)
-        return page
+        return rows
 
     def details_context(self, obj: Evse) -> dict[str, Any]:
         """The cards."""

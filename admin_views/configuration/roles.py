@@ -140,7 +140,7 @@ class RoleView(BaseView):
     column_labels = {"built_in": "Built-in", "permission_count": "Permissions", "admin_count": "Admin Accounts"}
     column_formatters = {
         "permission_count": lambda view, context, role, name: f"{len(role.permissions)} of {len(Permission)}",
-        "admin_count": lambda view, context, role, name: f"{getattr(role, 'admin_count', 0):,}",
+        "admin_count": lambda view, context, role, name: f"{role.admin_count:,}",
     }
     column_searchable_list = ("name",)
     column_sortable_list = ("name", "built_in")
@@ -154,15 +154,14 @@ class RoleView(BaseView):
     details_tabs = (Facts("Permissions", template="configuration/_role_permissions.html"),)
     related = (Related("Admin Accounts", "admin_account", "role_id"),)
 
-    def list_page(self) -> Any:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """With the number of admins of each role."""
-        page = super().list_page()
         column = Admin.role_id
-        query = select(column, func.count()).where(column.in_([role.id for role in page.rows])).group_by(column)
+        query = select(column, func.count()).where(column.in_([role.id for role in rows])).group_by(column)
         counts = {row[0]: row[1] for row in self.db_session.execute(query)}
-        for role in page.rows:
+        for role in rows:
             role.admin_count = counts.get(role.id, 0)
-        return page
+        return rows
 
     def details_context(self, obj: Any) -> dict[str, Any]:
         """With the table."""

@@ -43,7 +43,7 @@ class UserGroupView(BaseView):
     column_list = ("name", "user_count", "tariffs")
     column_labels = {"user_count": "Users", "tariffs": "Tariffs restricted to it", "users.email": "User’s e-mail"}
     column_formatters = {
-        "user_count": lambda view, context, group, name: f"{getattr(group, 'user_count', 0):,}",
+        "user_count": lambda view, context, group, name: f"{group.user_count:,}",
         "tariffs": lambda view, context, group, name: records(getattr(group, "restricted", ())),
     }
     column_searchable_list = ("name",)
@@ -76,11 +76,10 @@ class UserGroupView(BaseView):
             group.user_count = counts.get(group.id, 0)  # type: ignore[attr-defined]
             group.restricted = tariffs.get(group.id, [])  # type: ignore[attr-defined]
 
-    def list_page(self) -> Any:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """With the counts."""
-        page = super().list_page()
-        self.count(page.rows)
-        return page
+        self.count(rows)
+        return rows
 
     def details_context(self, obj: Any) -> dict[str, Any]:
         """With the counts."""

@@ -148,13 +148,12 @@ class UserView(BaseView):
         """With the two columns that are no attribute of the table."""
         return {**super().get_sortable_columns(), "full_name": figures.full_name_sql(), BALANCE: figures.balance_sql()}
 
-    def list_page(self) -> Any:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """With the balances of the users on the page."""
-        page = super().list_page()
-        found = figures.balances(self.db_session, user_ids=[user.id for user in page.rows])
-        for user in page.rows:
+        found = figures.balances(self.db_session, user_ids=[user.id for user in rows])
+        for user in rows:
             user.balances = found[user.id]
-        return page
+        return rows
 
     def export_rows(self, query: Any) -> Iterator[list[Any]]:
         """With the balance as a column of the same query, so that the whole list can be streamed."""

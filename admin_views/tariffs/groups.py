@@ -66,7 +66,7 @@ class TariffGroupView(BaseView):
     }
     column_formatters = {
         "tariffs": _lines,
-        "evse_count": lambda view, context, group, name: f"{getattr(group, 'evse_count', 0):,}",
+        "evse_count": lambda view, context, group, name: f"{group.evse_count:,}",
     }
     link_column = "name"
     column_searchable_list = ("name", "links.tariff.name")
@@ -101,13 +101,12 @@ class TariffGroupView(BaseView):
 
     # --- list -----------------------------------------------------------------------------------------------
 
-    def list_page(self) -> Any:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """With the number of EVSEs of each group."""
-        page = super().list_page()
-        counts = self.evse_counts([group.id for group in page.rows])
-        for group in page.rows:
+        counts = self.evse_counts([group.id for group in rows])
+        for group in rows:
             group.evse_count = counts.get(group.id, 0)
-        return page
+        return rows
 
     def evse_counts(self, group_ids: list[int]) -> dict[int, int]:
         """How many EVSEs have each of these groups."""

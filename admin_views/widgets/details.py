@@ -140,7 +140,7 @@ class DetailsMixin:
         query, _ = view._apply_sorting(query, {}, None, False)
         query = query.order_by(*(column.desc() for column in key_columns(view.model)))
         rows = query.options(*view.row_options([name for name, _ in columns]))
-        found = rows.limit(RELATED_ROWS).offset(page * RELATED_ROWS).all()
+        found = view.prepared(rows.limit(RELATED_ROWS).offset(page * RELATED_ROWS).all())
         return RelatedPage(tab, view, columns, found, count, capped, page)
 
     def narrowed(self, query: Any, path: str, parent: Any) -> Any:

@@ -272,7 +272,11 @@ class ListMixin:
             return []
         rows = self.get_query().filter(has_any_key(self.model, keys)).options(*options)
         by_key = {tuple(getattr(row, column.key) for column in columns): row for row in rows}
-        return [by_key[key] for key in keys if key in by_key]
+        return self.prepared([by_key[key] for key in keys if key in by_key])
+
+    def prepared(self, rows: list[Any]) -> list[Any]:
+        """The rows of a list or of a related tab, with what their cells need beyond relations (a count, say)."""
+        return rows
 
     @expose("/")
     def index_view(self) -> Any:

@@ -231,3 +231,12 @@ def test_who_may_only_look_gets_no_buttons(clean: Flask, session: Session, group
         assert rita.post(f"{LIST}{path}/?id={group.id}", data=data).status_code == 403
     assert rita.get(f"{LIST}details/?id=999").status_code == 404
     assert rita.get(f"{LIST}details/?id=x").status_code == 404
+
+
+def test_a_tariffs_page_counts_the_evses_of_its_groups(olga: Visitor, session: Session, group: TariffGroup) -> None:
+    evse = make_station(session, make_zone(session)).evses[0]
+    evse.tariff_group_id = group.id
+    session.commit()
+    base = next(link.tariff_id for link in group.links)
+    rows = olga.get(f"/tariffs/tariffs/related/0/?id={base}").get_data(as_text=True)
+    assert '<div class="list-cell">1</div>' in rows
