@@ -34,7 +34,7 @@ demo: $(VENV)/.run ## The same with a demo fleet that really connects
 	@SYNC_DEMO=1 exec $(BIN)/python wsgi.py
 
 test: $(VENV)/.dev ## Run the tests; needs no running service
-	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadfile
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 format: $(VENV)/.dev ## Format the code
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix --quiet . || true
@@ -52,7 +52,7 @@ migrate: $(VENV)/.run ## Bring the database to the newest schema
 	@$(BIN)/flask --app wsgi upgrade-schema
 
 check: lint types imports $(VENV)/.dev ## The gate: format, lint, types, imports, tests with coverage
-	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadfile --cov --cov-report=term:skip-covered || \
+	@$(BIN)/python -m pytest -q -n $(PYTEST_WORKERS) --dist loadfile --no-loadscope-reorder --cov --cov-report=term:skip-covered || \
 	 { echo "once more, alone, what failed beside others (what passes now is a test to mend):"; \
 	   $(BIN)/python -m pytest -q --last-failed --last-failed-no-failures=none; }
 
