@@ -182,8 +182,12 @@ def browser() -> Iterator[Browser]:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Without a Chromium the rest of the tests still runs."""
+    """Without a Chromium the rest of the tests still runs. Slow ones are not measured: coverage doubles their time,
+    and shows nothing that quicker tests do not."""
     deselect_without(config, items)
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker("no_cover")
 
 
 def pytest_configure(config: pytest.Config) -> None:

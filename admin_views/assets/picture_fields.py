@@ -6,7 +6,7 @@ from typing import Any
 
 from flask import g, render_template, request
 from flask_login import current_user
-from gevent import get_hub
+from gevent import get_hub, monkey
 from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
@@ -47,10 +47,12 @@ def _allow_pictures(endpoint: str | None, _values: Any) -> None:
 def read_upload(upload: Any) -> Picture:
     """The picture of a posted file. Raises InvalidPicture.
 
-    Decoded in a thread of its own: other requests and stations of this process go on meanwhile.
+    Under gevent it is decoded in a thread of its own: other requests and stations of this process go on meanwhile.
     """
     data = upload.stream.read(pictures.MAX_UPLOAD_BYTES + 1)
     name = f"“{upload.filename}”"
+    if not monkey.is_module_patched("threading"):  # served by threads: a hub in each would outlive it
+        return pictures.read_picture(data, name=name)
     found: Picture = get_hub().threadpool.apply(pictures.read_picture, (data,), {"name": name})
     return found
 

@@ -338,6 +338,7 @@ def _with(payload: dict[str, Any], path: tuple[str | int, ...], odd: Any) -> dic
     return changed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", _MESSAGES)
 def test_no_value_of_any_field_is_an_error_of_ours(house: House, action: str) -> None:
     charge_point = house.station()

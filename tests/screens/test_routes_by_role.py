@@ -160,6 +160,7 @@ def pages(app: Flask) -> list[Any]:
     return list(app.extensions["admin"][0]._views)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES)
 def test_every_get(everything: Session, clean: Flask, role: str) -> None:
     client = client_of(everything, clean, role)
@@ -180,6 +181,7 @@ def test_every_get(everything: Session, clean: Flask, role: str) -> None:
     assert wrong == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("role", ROLES[1:])
 def test_pages_open_for_their_permission_and_for_nothing_else(everything: Session, clean: Flask, role: str) -> None:
     client = client_of(everything, clean, role)
