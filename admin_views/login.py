@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -217,7 +218,7 @@ def too_many(error: RateLimitExceeded) -> Any:
     limiter: Limiter = current_app.extensions["sync_limiter"]
     hit = limiter.current_limit
     reset = hit.reset_at if hit is not None else int(time.time()) + 60
-    wait_s = max(1, int(reset - time.time()) + 1)
+    wait_s = max(1, math.ceil(reset - time.time()))
     again = datetime.fromtimestamp(reset, UTC).astimezone(formats.screen_zone())
     message = f"Too many attempts. Try again in {formats.duration(wait_s)}, at {again:%H:%M:%S} ({again.tzname()})."
     if request.endpoint == "auth.login":

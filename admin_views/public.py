@@ -121,7 +121,10 @@ def picture(number: int, mark: str) -> Response:
     if not request.if_none_match.contains(response.get_etag()[0] or ""):
         data = file_bytes(db.session(), file_id=stored.id)
         if size:
-            small = pictures.read_picture(data, max_side_px=SIZES_PX[size])
+            try:
+                small = pictures.read_picture(data, max_side_px=SIZES_PX[size])
+            except pictures.InvalidPicture:  # put into the database by other hands than ours
+                abort(404)
             data, response.content_type = small.data, small.content_type
         response.set_data(data)
     return response.make_conditional(request)

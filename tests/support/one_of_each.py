@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from PIL import Image
 from sqlalchemy.orm import Session
 
 from app.assets import pictures, templates
@@ -231,8 +232,10 @@ def _add_charging_plans(session: Session, station: ChargePoint, user_id: int, no
 
 def _add_catalogue(session: Session, station: ChargePoint, now: datetime) -> None:
     """A template, a notice, a tag, a location image and a photo, all in use."""
-    pixel = pictures.Picture(b"a picture", "image/jpeg", 1, 1)
-    stored = [pictures.keep_picture(session, picture=pixel, name=f"{name}.jpg", now=now) for name in ("set", "own")]
+    drawn = io.BytesIO()
+    Image.new("RGB", (32, 24), "steelblue").save(drawn, "PNG")
+    picture = pictures.read_picture(drawn.getvalue())
+    stored = [pictures.keep_picture(session, picture=picture, name=f"{name}.jpg", now=now) for name in ("set", "own")]
     station.notice = ChargePointNotice(name="Guests", message={"en": "For guests."})
     station.evses[0].tags = [Tag(name="fast")]
     station.zone.location.image = LocationImage(name="Car park", file=stored[0])
