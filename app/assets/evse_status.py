@@ -7,10 +7,10 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.assets import verbs
+from app.assets.actions import note_action
 from app.assets.models import ChargePoint, Evse, EvseStatus
-from app.core.actions import open_action
 from app.core.audit import record_change
-from app.core.models import Action, ActionStatus, Admin
+from app.core.models import Action, Admin
 
 CHANGE_EVSE_STATUS = "Change EVSE Status"
 
@@ -26,18 +26,14 @@ def change_evse_status(
     if status is before:
         raise verbs.StatusUnchanged(f"The system status is {before.label} already.")
     station = evse.charge_point
-    action = open_action(
+    action = note_action(
         session,
         name=CHANGE_EVSE_STATUS,
-        target_type=Evse.__tablename__,
-        target_id=evse.id,
-        target_label=evse.code,
+        charge_point=station,
+        evse=evse,
+        info=f"from {before.label} to {status.label}",
         reason=reason,
         actor=actor,
-        status=ActionStatus.FINISHED,
-        partner_id=evse.partner_id,
-        charge_point_id=evse.charge_point_id,
-        info=f"from {before.label} to {status.label}",
         now=now,
     )
     evse.status = status

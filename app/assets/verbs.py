@@ -18,11 +18,11 @@ from sqlalchemy import text as sql
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.attributes import flag_modified
 
+from app.assets.actions import note_action
 from app.assets.models import AccessType, ChargePoint, Evse, SecurityProfile, SystemStatus, Tag
 from app.core import events
-from app.core.actions import open_action
 from app.core.audit import record_change
-from app.core.models import Action, ActionStatus, Admin
+from app.core.models import Action, Admin
 from app.core.passwords import hash_station_password
 
 #: the gateway reloads a station when it hears this
@@ -202,18 +202,13 @@ def change_status(
     before = charge_point.status
     if status is before:
         raise StatusUnchanged(f"The system status is {before.label} already.")
-    action = open_action(
+    action = note_action(
         session,
         name=CHANGE_STATUS,
-        target_type=ChargePoint.__tablename__,
-        target_id=charge_point.id,
-        target_label=charge_point.name,
+        charge_point=charge_point,
+        info=f"from {before.label} to {status.label}",
         reason=reason,
         actor=actor,
-        status=ActionStatus.FINISHED,
-        partner_id=charge_point.partner_id,
-        charge_point_id=charge_point.id,
-        info=f"from {before.label} to {status.label}",
         now=now,
     )
     charge_point.status = status

@@ -3,10 +3,8 @@ was missed is caught up, and repeated ticks change nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
 
-import structlog
 from sqlalchemy import any_, literal, select, text
 from sqlalchemy.orm import Session
 
@@ -16,8 +14,7 @@ from app.charging.flags import NO_STOP_MESSAGE, PRICE_PROBLEM
 from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import ChargingSession
 from app.core import settings
-
-log = structlog.get_logger(__name__)
+from app.core.batches import do_each
 
 BATCH = 200
 
@@ -43,7 +40,7 @@ def fail_unstarted(session: Session, *, now: datetime) -> int:
         event = SessionEvent.START_TIMED_OUT
         fail_session(session, row, event=event, reason=event.label)
 
-    return _each(session, rows, fail)
+    return do_each(session, rows, fail)
 
 
 def reset_stopping(session: Session, *, now: datetime) -> int:
@@ -65,7 +62,7 @@ def reset_stopping(session: Session, *, now: datetime) -> int:
         session.flush()
         announce(session, "session.changed", row)
 
-    return _each(session, rows, reset)
+    return do_each(session, rows, reset)
 
 
 def finish_inactive(session: Session, *, now: datetime) -> int:
@@ -84,7 +81,7 @@ def finish_inactive(session: Session, *, now: datetime) -> int:
     def finish(row: ChargingSession) -> None:
         finish_by_rule(session, row, event=SessionEvent.INACTIVITY_ELAPSED, flag=NO_STOP_MESSAGE, now=now)
 
-    return _each(session, rows, finish)
+    return do_each(session, rows, finish)
 
 
 #: ``since`` is when the EVSE became Available, by the log: the state's own time moves with each repetition
@@ -133,21 +130,7 @@ def close_ghosts(session: Session, *, now: datetime) -> int:
         finish_by_rule(session, row, event=event, flag=NO_STOP_MESSAGE, now=now, not_after=since[row.id])
 
     quiet = [row for row in rows if row.last_activity_at is None or row.last_activity_at <= since[row.id]]
-    return _each(session, quiet, close)
-
-
-def _each(session: Session, rows: Iterable[ChargingSession], do: Callable[[ChargingSession], None]) -> int:
-    """Do it to each session, each in a savepoint: one that cannot be ended must not keep the others from it."""
-    done = 0
-    for row in rows:
-        number = row.id
-        try:
-            with session.begin_nested():
-                do(row)
-            done += 1
-        except Exception:  # it is told, and tried again with the next tick
-            log.exception("clockwork.failed", session_id=number)
-    return done
+    return do_each(session, quiet, close)
 
 
 def unbilled(session: Session, *, now: datetime) -> list[int]:

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app.assets.actions import label_of
 from app.assets.models import ChargePoint, Evse, SystemStatus
 from app.charging import gateways, lifecycle
 from app.charging.endings import announce
@@ -203,7 +204,7 @@ def request_command(
         name=TITLES[name],
         target_type="evse" if evse else "charge_point",
         target_id=evse.id if evse else charge_point.id,
-        target_label=f"{charge_point.name} / {evse.code}" if evse else charge_point.name,
+        target_label=label_of(charge_point, evse),
         reason=reason,
         actor=actor,
         status=ActionStatus.PENDING,

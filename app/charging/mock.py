@@ -13,6 +13,7 @@ import structlog
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app.assets.actions import note_action
 from app.assets.models import Evse, ReportedStatus
 from app.charging import commands, demo_curve
 from app.charging.commands import CommandName
@@ -22,7 +23,6 @@ from app.charging.hardware import HARDWARE_CHANGED
 from app.charging.lifecycle import RUNNING, PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import ChargingSession, MeterReading
 from app.core import events, settings
-from app.core.actions import open_action
 from app.core.models import Action, ActionStatus, Admin
 from app.crm.models import User
 
@@ -92,18 +92,15 @@ def stop(
 def _action(
     session: Session, name: CommandName, evse: Evse, *, info: str, reason: str, actor: Admin | None, now: datetime
 ) -> Action:
-    return open_action(
+    return note_action(
         session,
         name=commands.TITLES[name],
-        target_type="evse",
-        target_id=evse.id,
-        target_label=f"{evse.charge_point.name} / {evse.code}",
+        charge_point=evse.charge_point,
+        evse=evse,
+        info=info,
         reason=reason,
         actor=actor,
         status=ActionStatus.ACCEPTED,
-        partner_id=evse.partner_id,
-        charge_point_id=evse.charge_point_id,
-        info=info,
         now=now,
     )
 

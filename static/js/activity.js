@@ -1,15 +1,7 @@
 // The curve of a charging session: energy as an area, power as a line, drawn again after every swap and theme change.
-let chart = null;
+import { tone } from './theme-colours.js';
 
-// the colour behind a variable of the theme (or a part of it), in a form that a canvas understands
-function tone(name, share = 100) {
-  const probe = document.createElement('span');
-  probe.style.color = share === 100 ? `var(${name})` : `color-mix(in srgb, var(${name}) ${share}%, transparent)`;
-  document.body.append(probe);
-  const colour = getComputedStyle(probe).color;
-  probe.remove();
-  return colour;
-}
+let chart = null;
 
 function axis(text, position, grid) {
   return {

@@ -15,11 +15,11 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from app.assets.actions import note_action
 from app.assets.models import ChargePoint
 from app.charging.models import ConfigurationKey, LocalList, local_list_user
 from app.core import settings
-from app.core.actions import open_action
-from app.core.models import Action, ActionStatus, Admin
+from app.core.models import Action, Admin
 from app.crm.models import RfidTag, RfidTagStatus, User, UserStatus
 
 #: a tag a station can keep: OCPP 1.6, IdToken
@@ -177,20 +177,8 @@ def remove_users(
 def _log(
     session: Session, name: str, charge_point: ChargePoint, users: list[str], reason: str, actor: Admin, now: datetime
 ) -> Action:
-    return open_action(
-        session,
-        name=name,
-        target_type=ChargePoint.__tablename__,
-        target_id=charge_point.id,
-        target_label=charge_point.name,
-        reason=reason,
-        actor=actor,
-        status=ActionStatus.FINISHED,
-        partner_id=charge_point.partner_id,
-        charge_point_id=charge_point.id,
-        info=", ".join(sorted(users)),
-        now=now,
-    )
+    info = ", ".join(sorted(users))
+    return note_action(session, name=name, charge_point=charge_point, info=info, reason=reason, actor=actor, now=now)
 
 
 def list_of(session: Session, *, charge_point_id: int) -> LocalList | None:

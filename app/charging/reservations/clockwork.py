@@ -3,11 +3,10 @@ missed is caught up, a repeated one changes nothing. Manual, Settings, "Reservat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import cast
 
-import structlog
 from sqlalchemy import ColumnElement, DateTime, or_, select, type_coerce
 from sqlalchemy.orm import Session
 
@@ -26,11 +25,10 @@ from app.charging.models import Reservation, ReservationStatus
 from app.charging.reservations import reservations, reserved
 from app.charging.reservations.lifecycle import OPEN, ReservationEvent
 from app.core import settings
+from app.core.batches import do_each
 from app.core.clock import zone
 from app.core.i18n import localized
 from app.core.mail import queue_mail
-
-log = structlog.get_logger(__name__)
 
 BATCH = 200
 OUT_OF_USE = (ReportedStatus.FAULTED, ReportedStatus.UNAVAILABLE)
@@ -55,24 +53,10 @@ def _due(session: Session, *conditions: ColumnElement[bool]) -> list[Reservation
     )
 
 
-def _each(session: Session, rows: Iterable[Reservation], do: Callable[[Reservation], None]) -> int:
-    """Do it to each, in a savepoint of its own: one that fails must not keep the others from it."""
-    done = 0
-    for row in rows:
-        number = row.id
-        try:
-            with session.begin_nested():
-                do(row)
-            done += 1
-        except Exception:  # it is told, and tried again with the next tick
-            log.exception("reservation_clockwork.failed", reservation_id=number)
-    return done
-
-
 def expire_due(session: Session, *, now: datetime) -> int:
     """Expire reservations whose time is over. Returns how many."""
     rows = _due(session, Reservation.expires_at <= now)
-    return _each(session, rows, lambda row: cast(None, reservations.expire(session, row, now=now)))
+    return do_each(session, rows, lambda row: reservations.expire(session, row, now=now))
 
 
 def end_faulted(session: Session, *, now: datetime) -> int:
@@ -82,10 +66,10 @@ def end_faulted(session: Session, *, now: datetime) -> int:
     """
     rows = _due(session, or_(EvseState.status.in_(OUT_OF_USE), ChargePointState.status.in_(OUT_OF_USE)))
     why = "The EVSE or its charge point reports that it cannot be used"
-    return _each(
+    return do_each(
         session,
         rows,
-        lambda row: cast(None, reserved.change(session, row, ReservationEvent.FAULTED, now=now, reason=why)),
+        lambda row: reserved.change(session, row, ReservationEvent.FAULTED, now=now, reason=why),
     )
 
 
@@ -100,7 +84,7 @@ def cancel_unusable(session: Session, *, now: datetime) -> int:
             ~ChargePoint.managed_by_operator,
         ),
     )
-    return _each(session, rows, lambda row: reservations.cancel_by_rule(session, row, why=NOT_IN_SERVICE, now=now))
+    return do_each(session, rows, lambda row: reservations.cancel_by_rule(session, row, why=NOT_IN_SERVICE, now=now))
 
 
 def remind(session: Session, *, now: datetime) -> int:
@@ -120,7 +104,7 @@ def remind(session: Session, *, now: datetime) -> int:
         Reservation.expires_at <= now + before,
         type_coerce(Reservation.expires_at, DateTime(timezone=True)) - before > Reservation.created_at,
     )
-    return _each(session, rows, lambda row: _mail(session, row, now))
+    return do_each(session, rows, lambda row: _mail(session, row, now))
 
 
 def _mail(session: Session, row: Reservation, now: datetime) -> None:

@@ -13,6 +13,7 @@ from typing import cast
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
+from app.assets.actions import note_action
 from app.assets.models import ConnectionStatus, Evse, ReportedStatus
 from app.charging import authorizations, commands, sessions
 from app.charging.commands import CommandName, Outcome
@@ -21,7 +22,6 @@ from app.charging.models import ChargingSession, Reservation, ReservationStatus
 from app.charging.reservations import reserved
 from app.charging.reservations.lifecycle import OPEN, ReservationEvent
 from app.core import settings
-from app.core.actions import open_action
 from app.core.clock import zone
 from app.core.models import Action, ActionStatus, Admin
 from app.crm.models import RfidTagStatus, User
@@ -237,18 +237,14 @@ def _let_go(session: Session, row: Reservation, *, reason: str, actor: Admin | N
             now=now,
         )
     except commands.NotManaged as nobody:
-        return open_action(
+        return note_action(
             session,
             name=commands.TITLES[CommandName.CANCEL_RESERVATION],
-            target_type="evse",
-            target_id=evse.id,
-            target_label=f"{evse.charge_point.name} / {evse.code}",
+            charge_point=evse.charge_point,
+            evse=evse,
+            info=f"Reservation {row.id}: {nobody}",
             reason=reason,
             actor=actor,
-            status=ActionStatus.FINISHED,
-            partner_id=row.partner_id,
-            charge_point_id=row.charge_point_id,
-            info=f"Reservation {row.id}: {nobody}",
             now=now,
         )
 

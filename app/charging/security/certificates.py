@@ -14,6 +14,7 @@ from cryptography import x509
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from app.assets.actions import note_action
 from app.assets.models import ChargePoint
 from app.charging import commands
 from app.charging.commands import CommandName
@@ -22,8 +23,7 @@ from app.charging.security import authority
 from app.charging.security.authority import InvalidRequest
 from app.charging.station import Station
 from app.core import events, settings, vault
-from app.core.actions import open_action
-from app.core.models import Action, ActionStatus, Admin
+from app.core.models import Action, Admin
 
 CHANGED = "charge_point.certificates"
 REFUSE = "Refuse certificate request"
@@ -184,19 +184,8 @@ def refuse_request(
     """Leave a waiting request unsigned, with its account in the Actions log. Flushes. Raises NotRequested."""
     row = _waiting(session, certificate)
     charge_point = session.get_one(ChargePoint, row.charge_point_id)
-    action = open_action(
-        session,
-        name=REFUSE,
-        target_type=ChargePoint.__tablename__,
-        target_id=charge_point.id,
-        target_label=charge_point.name,
-        reason=reason,
-        actor=actor,
-        status=ActionStatus.FINISHED,
-        partner_id=row.partner_id,
-        charge_point_id=charge_point.id,
-        info=str(row),
-        now=now,
+    action = note_action(
+        session, name=REFUSE, charge_point=charge_point, info=str(row), reason=reason, actor=actor, now=now
     )
     set_status(row, CertificateStatus.REFUSED, f"Refused by {actor.name}.", now)
     row.action_id = action.id
