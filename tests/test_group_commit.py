@@ -57,22 +57,29 @@ def test_what_was_written_is_committed_when_write_returns(writer: GroupCommit, t
 
 
 def test_a_refused_row_fails_alone_and_tells_its_own_writer(table: psycopg.Connection[Any], database_url: str) -> None:
-    held = threading.Event()
-
-    def connect() -> psycopg.Connection[Any]:
-        held.wait(5)  # so that all of them are in one batch
-        return connect_raw(database_url)
-
-    writer = GroupCommit("test", connect).start()
+    writer = GroupCommit("test", lambda: connect_raw(database_url), linger_s=0.5).start()  # all of them in one batch
     with ThreadPoolExecutor(12) as pool:
         outcomes = [pool.submit(writer.write, NUMBER, number) for number in (*range(10), -1, 10)]
-        eventually(lambda: len(writer._batch.items) >= 11)
-        held.set()
     failed = [number for number, outcome in zip((*range(10), -1, 10), outcomes, strict=True) if outcome.exception()]
     writer.stop()
     assert failed == [-1]
     assert isinstance(outcomes[10].exception(), WriteFailed)
     assert kept(table) == list(range(11))
+
+
+def test_refused_rows_cost_no_connection_each(table: psycopg.Connection[Any], database_url: str) -> None:
+    opened: list[psycopg.Connection[Any]] = []
+
+    def connect() -> psycopg.Connection[Any]:
+        opened.append(connect_raw(database_url))
+        return opened[-1]
+
+    writer = GroupCommit("test", connect, linger_s=0.2).start()
+    for number in (*range(-40, 0), 1, 2):
+        assert writer.offer(NUMBER, number)
+    eventually(lambda: kept(table) == [1, 2], why="the good rows were not written")
+    writer.stop()
+    assert len(opened) == 1
 
 
 def _kill_the_writer(table: psycopg.Connection[Any]) -> None:
@@ -111,27 +118,25 @@ def test_backends_that_are_killed_under_load_lose_nothing_acknowledged(
 
 
 def test_a_connection_lost_while_rows_are_tried_singly_fails_none_of_them(
-    table: psycopg.Connection[Any], database_url: str
+    table: psycopg.Connection[Any], database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A bad row sends the batch through one by one; that the database restarts just then is no fault of theirs."""
-    calls: list[int] = []
-    held = threading.Event()
+    writer = GroupCommit("test", lambda: connect_raw(database_url), linger_s=0.5).start()
+    write, tried = writer._write_together, []
 
-    def connect() -> psycopg.Connection[Any]:
-        held.wait(5)
-        calls.append(1)
-        if len(calls) == 2:
+    def restarting(items: Sequence[tuple[Kind[Any], Any]]) -> None:
+        tried.append(len(items))
+        if len(tried) == 3:
             raise psycopg.OperationalError("the database is starting up")
-        return connect_raw(database_url)
+        write(items)
 
-    writer = GroupCommit("test", connect).start()
+    monkeypatch.setattr(writer, "_write_together", restarting)
     with ThreadPoolExecutor(4) as pool:
         outcomes = [pool.submit(writer.write, NUMBER, number) for number in (1, -1, 2)]
-        eventually(lambda: len(writer._batch.items) >= 2)
-        held.set()
     writer.stop()
     assert [type(outcome.exception()) for outcome in outcomes] == [type(None), WriteFailed, type(None)]
     assert kept(table) == [1, 2]
+    assert tried == [3, 1, 1, 1, 1]
 
 
 def test_a_full_queue_makes_writers_wait_and_logs_drop(table: psycopg.Connection[Any], database_url: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any, Generic, TypeVar, cast
 import psycopg
 import structlog
 from prometheus_client import Counter, Histogram
+from psycopg.pq import PipelineStatus, TransactionStatus
 
 log = structlog.get_logger(__name__)
 
@@ -160,7 +161,7 @@ class GroupCommit:
             log.error("group_commit.database_away", writer=self.name, rows=len(batch.items), error=str(error))
             batch.errors = {i: cast(Exception, error) for i in range(len(batch.items))}
         except Exception as error:  # a bad row: its neighbours must not fail with it
-            self._drop_connection()
+            self._drop_connection(if_unusable=True)
             log.warning("group_commit.retrying_singly", writer=self.name, error=str(error))
             self._write_singly(batch, give_up_at)
         batch.done.set()
@@ -195,7 +196,7 @@ class GroupCommit:
             try:
                 self._write_patiently([entry], give_up_at)
             except Exception as error:  # whatever is wrong with this row, it is told to its own writer
-                self._drop_connection()
+                self._drop_connection(if_unusable=True)
                 log.error("group_commit.row_refused", writer=self.name, kind=entry[0].name, error=str(error))
                 batch.errors[index] = error
 
@@ -205,10 +206,22 @@ class GroupCommit:
             self._connection.autocommit = True
         return self._connection
 
-    def _drop_connection(self) -> None:
+    def _drop_connection(self, *, if_unusable: bool = False) -> None:
+        """Connect anew next time. A refused row alone leaves the connection usable, and hundreds may be refused."""
+        if if_unusable and self._connection is not None and _is_at_rest(self._connection):
+            return
         connection, self._connection = self._connection, None
         if connection is not None:
             try:
                 connection.close()
             except psycopg.Error:
                 log.debug("group_commit.close_failed", writer=self.name)
+
+
+def _is_at_rest(connection: psycopg.Connection[Any]) -> bool:
+    """Whether nothing is under way on an open connection."""
+    return (
+        not connection.closed
+        and connection.info.transaction_status == TransactionStatus.IDLE
+        and connection.pgconn.pipeline_status == PipelineStatus.OFF
+    )

@@ -29,7 +29,11 @@ def _source() -> str:
 
 
 def violations(page: Page, *, rules: tuple[str, ...] = ()) -> list[str]:
-    """What axe finds, by all of its rules or by some. It comes past the page's policy, as developer tools would."""
+    """What axe finds, by all of its rules or by some. It comes past the page's policy, as developer tools would.
+
+    A list is pale while it is fetched anew: that is over before it is looked at.
+    """
+    page.wait_for_function("() => !document.querySelector('.htmx-request')")
     if not page.evaluate("() => Boolean(window.axe)"):
         session = page.context.new_cdp_session(page)
         session.send("Runtime.evaluate", {"expression": _source()})

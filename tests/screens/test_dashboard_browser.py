@@ -86,7 +86,7 @@ def enter(browser: Browser, site: str, *, width: int = 1440, theme: str = "light
 
 def connected(site_app: Flask, pages: int = 1) -> None:
     """Wait until so many pages listen."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 45
     while site_app.extensions["live"].browsers < pages:
         assert time.monotonic() < deadline
         time.sleep(0.02)
