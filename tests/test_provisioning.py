@@ -269,7 +269,8 @@ def test_passwords(session: Session, apply: Apply, config: Config, written: str,
     result = apply(STATION + f"            password: {written!r}\n")
     assert _outcomes(result)["charge points"] == {"unchanged": 1}
     assert _station(session).password_hash == stored
-    entries = session.scalars(select(AuditEntry).where(AuditEntry.object_type == "charge_point")).all()
+    of_stations = select(AuditEntry).where(AuditEntry.object_type == "charge_point").order_by(AuditEntry.id)
+    entries = session.scalars(of_stations).all()
     assert entries[-1].after == {"password_hash": "changed", "identifier": "modera-1"}
     assert stored not in str([(e.before, e.after) for e in entries])
     apply(STATION + "            password: null\n")
