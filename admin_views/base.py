@@ -290,7 +290,8 @@ class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, Details
             abort(404)
         query = self.get_query().filter(has_key(self.model, key)).options(*options)
         if lock:
-            query = query.populate_existing().with_for_update(of=self.model)
+            # weaker than a whole lock: rows of stations that refer to it are written meanwhile
+            query = query.populate_existing().with_for_update(of=self.model, key_share=True)
         return query.one_or_none() or abort(404)
 
     def get_pk_value(self, model: Any) -> str:

@@ -113,7 +113,7 @@ class QuirkMemory:
         if models:
             try:
                 self._transact(lambda session: deviations.record_models(session, models))
-            except Exception:
+            except Exception:  # whatever it was, it is raised again
                 self._models -= models  # its next boot tells it again
                 raise
         for some in _chunks(list(clocks.items())):

@@ -226,7 +226,7 @@ def _stations(session: Session, keys: Sequence[str], *, lock: bool) -> dict[str,
             .execution_options(populate_existing=True)
         )
         if lock:
-            query = query.with_for_update(of=ChargePoint)
+            query = query.with_for_update(of=ChargePoint, key_share=True)
         found.update({station.identifier.lower(): station for station in session.scalars(query)})
     return found
 

@@ -77,7 +77,7 @@ def change_network_password(
     nobody knows the outcome of is tried again with the same password: three could not be told apart any more.
     Raises InvalidKey, ChangeUnderWay, NotManaged, ReasonRequired.
     """
-    row = session.get_one(ChargePoint, charge_point.id, with_for_update=True, populate_existing=True)
+    row = session.get_one(ChargePoint, charge_point.id, with_for_update={"key_share": True}, populate_existing=True)
     if _changes(session, row.id, ActionStatus.PENDING):
         raise ChangeUnderWay("The station is being sent a new password; wait for its answer.")
     again = None
@@ -113,7 +113,7 @@ def expect_password(session: Session, *, charge_point: ChargePoint, text: str, s
 
     Raises ChangeUnderWay while it is not known which of two the station has.
     """
-    row = session.get_one(ChargePoint, charge_point.id, with_for_update=True, populate_existing=True)
+    row = session.get_one(ChargePoint, charge_point.id, with_for_update={"key_share": True}, populate_existing=True)
     if row.next_password_hash is not None:
         raise ChangeUnderWay("Another new password is on its way to the station; it has not connected with it yet.")
     _forget_keys(session, row.id)
