@@ -17,7 +17,7 @@ from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import BaseForm
 from flask_admin.helpers import is_safe_url
 from flask_login import current_user
-from sqlalchemy import func, inspect
+from sqlalchemy import func
 
 from admin_views import formats
 from admin_views.widgets import access, cells
@@ -397,8 +397,3 @@ class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, Details
     def get_action_form(self) -> type[BaseForm]:
         """Not used."""
         return BaseForm
-
-
-def mapped_names(model: type) -> list[str]:
-    """Names of a model's attributes, for tests of declarations."""
-    return [attr.key for attr in inspect(model).attrs]

@@ -18,7 +18,7 @@ import redis
 from flask import Response, abort, current_app, flash, redirect, request
 from flask_admin import expose
 from flask_login import current_user
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import joinedload, selectinload
 from sqlalchemy.orm.exc import StaleDataError
@@ -27,6 +27,7 @@ from app.assets import import_rows, imports
 from app.assets.import_columns import EVSE, READ_ONLY, STATION
 from app.assets.import_file import MAX_BYTES, MAX_LINES, UnreadableFile
 from app.assets.models import ChargePoint, ChargingZone, Evse
+from app.core.db import allow_minutes
 from app.core.redis import client
 from app.core.vault import VaultLocked, lock, unlock
 from app.partners.models import Partner
@@ -37,7 +38,6 @@ PERMISSION = "assets.charge_point.import"
 KEPT_S = 30 * 60
 PER_PAGE = 100
 TOKEN_BYTES = 16
-TIMEOUT = "SET LOCAL statement_timeout = '2min'"
 
 
 class ImportPages:
@@ -104,7 +104,7 @@ class ImportPages:
 
         def rows() -> Iterator[list[Any]]:
             try:
-                session.execute(text("SET LOCAL statement_timeout = '15min'"))
+                allow_minutes(session, 15)
                 for station in query.yield_per(500):
                     yield from import_rows.rows_of(station, partners=partners, tariff_groups=groups)
             finally:
@@ -144,7 +144,7 @@ class ImportPages:
             abort(404, description="The uploaded file is no longer kept. Upload it again.")
         session = self.db_session()
         try:
-            session.execute(text(TIMEOUT))
+            allow_minutes(session, 2)
             plan = imports.apply_import(
                 session,
                 data=data,
@@ -169,7 +169,7 @@ class ImportPages:
         """The plan; nothing of it stays. Raises UnreadableFile."""
         session = self.db_session()
         try:
-            session.execute(text(TIMEOUT))
+            allow_minutes(session, 2)
             return imports.preview_import(
                 session, data=data, tariff_groups=_groups(session), secret_key=str(current_app.secret_key)
             )

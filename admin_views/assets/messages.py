@@ -15,7 +15,6 @@ from typing import Any
 
 from flask import Response, abort, request, stream_with_context
 from flask_admin import expose
-from sqlalchemy import text
 
 from admin_views import formats
 from app.assets.models import ChargePoint
@@ -23,6 +22,7 @@ from app.charging import conversation
 from app.charging.conversation import Exchange, Key, Show, Window
 from app.charging.models.logs import Direction
 from app.core.clock import utcnow
+from app.core.db import allow_minutes
 
 PER_PAGE = 50
 LIVE_ROWS = 200
@@ -245,7 +245,7 @@ def _file_name(identifier: str) -> str:
 def _rows(identifier: str, session: Any, window: Window, in_zone: Any) -> Iterator[dict[str, Any]]:
     """One exchange after the other. The view's session has ended by then: it begins anew and is closed here."""
     try:
-        session.execute(text("SET LOCAL statement_timeout = '15min'"))
+        allow_minutes(session, 15)
         for exchange in conversation.all_exchanges(session, window):
             yield _row(identifier, exchange, in_zone)
     finally:

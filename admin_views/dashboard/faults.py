@@ -9,7 +9,7 @@ from typing import Any
 from flask import g, redirect, request, url_for
 from flask_admin import expose
 from markupsafe import Markup
-from sqlalchemy import String, cast, text
+from sqlalchemy import String, cast
 from sqlalchemy.orm import joinedload, selectinload
 
 from admin_views import formats
@@ -32,6 +32,7 @@ from app.charging import fault_queries
 from app.charging.fault_queries import FAULT_KINDS, Care, FaultKind
 from app.charging.models import RecoveryStatus
 from app.charging.recovery import words as fault_words
+from app.core.db import allow_minutes
 
 
 def _faulted(station: ChargePoint) -> Iterator[tuple[str, Any]]:
@@ -257,7 +258,7 @@ class FaultsView(OffMenu, LiveList, BaseView):
         paths = [source for source in sources if isinstance(source, str)]
         session = query.session
         try:
-            session.execute(text("SET LOCAL statement_timeout = '15min'"))
+            allow_minutes(session, 15)
             rows = iter(query.options(*self.row_options(paths)).yield_per(BATCH_ROWS))
             while batch := list(islice(rows, BATCH_ROWS)):
                 g.care = fault_queries.care_of(session, [row.id for row in batch])

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from flask import url_for
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
@@ -133,8 +132,3 @@ def _add_tiles(drawn: Any, source: Tiles) -> None:
         max_zoom=19,
         referrer_policy="strict-origin-when-cross-origin",
     ).add_to(drawn)
-
-
-def image_path() -> str:
-    """Where Leaflet finds its pictures."""
-    return url_for("static", filename="vendor/leaflet/images/")

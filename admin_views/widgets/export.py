@@ -10,10 +10,10 @@ from typing import Any
 
 from flask import Response, abort, request, stream_with_context
 from flask_admin import expose
-from sqlalchemy import text
 
 from admin_views import formats
 from admin_views.widgets.cells import follow, is_record
+from app.core.db import allow_minutes
 
 BATCH_ROWS = 1000
 CHUNK_CHARACTERS = 64 * 1024
@@ -66,7 +66,7 @@ class ExportMixin:
         paths = [source for source in sources if isinstance(source, str)]
         session = query.session
         try:
-            session.execute(text("SET LOCAL statement_timeout = '15min'"))
+            allow_minutes(session, 15)
             for row in query.options(*self.row_options(paths)).yield_per(BATCH_ROWS):
                 yield [follow(row, source) if isinstance(source, str) else source(row) for source in sources]
         finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import re
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -338,8 +337,3 @@ class FilterConverter(stock.FilterConverter):
             classes = (*classes, Empty)
         made = [cls(column, name, options) for cls in classes if cls is not Empty or nullable]
         return list(made) or None
-
-
-def enum_members(enum_class: type[enum.Enum]) -> list[tuple[str, str]]:
-    """Options for a hand-made choice filter."""
-    return [(str(member.value), formats.label(member)) for member in enum_class]

@@ -166,10 +166,6 @@ class ListMixin:
 
     # --- rows -----------------------------------------------------------------------------------------
 
-    def matching_query(self, args: ListArgs) -> Any:
-        """All rows that the arguments match, within the admin's scope, unordered."""
-        return self._matching(args)[0]
-
     def _matching(self, args: ListArgs) -> tuple[Any, dict[Any, Any]]:
         query = self.get_query()
         joins: dict[Any, Any] = {}

@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import MetaData, event
+from sqlalchemy import MetaData, event, text
 from sqlalchemy.orm import DeclarativeBase, Session
 
 from app.core.types import UTCDateTime
@@ -86,6 +86,11 @@ def connect_raw(url: str) -> psycopg.Connection[Any]:
     connection = psycopg.connect(plain_url(url), connect_timeout=5)
     prepare_connection(connection)
     return connection
+
+
+def allow_minutes(session: Session, minutes: int) -> None:
+    """Let the statements of this transaction take longer than a screen would wait: exports, imports."""
+    session.execute(text(f"SET LOCAL statement_timeout = '{int(minutes)}min'"))
 
 
 def plain_url(url: str) -> str:
