@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g
 from markupsafe import Markup
 from sqlalchemy.orm import joinedload
 from wtforms.validators import ValidationError
@@ -30,7 +29,7 @@ def large(view: Any, context: Any, obj: LocationImage, name: str) -> Any:
 
 def used(view: Any, context: Any, obj: LocationImage, name: str) -> Any:
     """How many locations show it, as counted for the whole page at once."""
-    return formats.number(g.get("locations_counted", {}).get(obj.id, 0))
+    return formats.number(obj.counted)
 
 
 class LocationImageView(TakesPictures, BaseView):
@@ -62,10 +61,12 @@ class LocationImageView(TakesPictures, BaseView):
     details_tabs = (Facts("General", ("picture", "name", "file.name", "created_at")),)
     related = (Related("Locations", "location", "image_id", ("name", "postcode", "city", "country")),)
 
-    def list_context(self, page: Any) -> dict[str, Any]:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """The numbers of locations of all rows at once."""
-        g.locations_counted = queries.locations_by_image(self.db_session, [row.id for row in page.rows])
-        return {**super().list_context(page)}
+        counts = queries.locations_by_image(self.db_session, [row.id for row in rows])
+        for row in rows:
+            row.counted = counts.get(row.id, 0)
+        return rows
 
     def edit_form(self, obj: Any = None) -> Any:
         """With the picture as it is."""

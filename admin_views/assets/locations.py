@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from flask import g, request
+from flask import request
 from flask_admin import expose
 from markupsafe import Markup, escape
 from sqlalchemy import select
@@ -59,7 +59,7 @@ def country(view: Any, context: Any, obj: Location, name: str) -> str:
 
 def counted(view: Any, context: Any, obj: Any, name: str) -> Any:
     """How many charge points stand there, as counted for the whole page at once."""
-    return formats.number(g.get("charge_points_counted", {}).get(obj.id, 0))
+    return formats.number(obj.counted)
 
 
 #: a location with the files of its pictures
@@ -259,11 +259,12 @@ class LocationView(TakesPictures, AddressMixin, BaseView):
         ids = charge_points_of_location(self.db_session, obj.id)
         return [f"charge_point-{number}" for number in ids[:100]]
 
-    def list_context(self, page: Any) -> dict[str, Any]:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """The numbers of charge points of all rows at once."""
-        counts = asset_queries.charge_points_by_location(self.db_session, [row.id for row in page.rows])
-        g.charge_points_counted = counts
-        return {**super().list_context(page)}
+        counts = asset_queries.charge_points_by_location(self.db_session, [row.id for row in rows])
+        for row in rows:
+            row.counted = counts.get(row.id, 0)
+        return rows
 
     def details_context(self, obj: Location) -> dict[str, Any]:
         """The cards."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g
 from sqlalchemy import func, select
 from wtforms.validators import ValidationError
 
@@ -20,7 +19,7 @@ NAMED = 5
 
 def shown_by(view: Any, context: Any, obj: ChargePointNotice, name: str) -> Any:
     """How many charge points show it, as counted for the whole page at once."""
-    return formats.number(g.get("notice_counts", {}).get(obj.id, 0))
+    return formats.number(obj.counted)
 
 
 class NoticeView(BaseView):
@@ -54,10 +53,12 @@ class NoticeView(BaseView):
     details_tabs = (Facts("General", ("name", "message")),)
     related = (Related("Charge Points", "charge_point", "notice_id", ("name", "zone", "status", "state.connection")),)
 
-    def list_context(self, page: Any) -> dict[str, Any]:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """The numbers of charge points of all rows at once."""
-        g.notice_counts = queries.charge_points_by_notice(self.db_session, [row.id for row in page.rows])
-        return {**super().list_context(page)}
+        counts = queries.charge_points_by_notice(self.db_session, [row.id for row in rows])
+        for row in rows:
+            row.counted = counts.get(row.id, 0)
+        return rows
 
     def on_model_delete(self, model: ChargePointNotice) -> None:
         """One that charge points show is kept."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g
 from sqlalchemy import func, select
 from wtforms.validators import ValidationError
 
@@ -16,7 +15,7 @@ from app.assets.models import Evse, Tag
 
 def carried(view: Any, context: Any, obj: Tag, name: str) -> Any:
     """How many EVSEs carry it, as counted for the whole page at once."""
-    return formats.number(g.get("tag_counts", {}).get(obj.id, 0))
+    return formats.number(obj.counted)
 
 
 class TagView(BaseView):
@@ -46,10 +45,12 @@ class TagView(BaseView):
         ),
     )
 
-    def list_context(self, page: Any) -> dict[str, Any]:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """The numbers of EVSEs of all rows at once."""
-        g.tag_counts = queries.evses_by_tag(self.db_session, [row.id for row in page.rows])
-        return {**super().list_context(page)}
+        counts = queries.evses_by_tag(self.db_session, [row.id for row in rows])
+        for row in rows:
+            row.counted = counts.get(row.id, 0)
+        return rows
 
     def on_model_change(self, form: Any, model: Tag, is_created: bool) -> None:
         """One tag of a name, whatever its case; the EVSE's form finds tags that way."""

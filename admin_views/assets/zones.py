@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g
 from sqlalchemy import String, cast
 
 from admin_views import formats
@@ -98,7 +97,9 @@ class ChargingZoneView(BaseView):
         ),
     )
 
-    def list_context(self, page: Any) -> dict[str, Any]:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """The numbers of charge points of all rows at once."""
-        g.charge_points_counted = queries.charge_points_by_zone(self.db_session, [row.id for row in page.rows])
-        return {**super().list_context(page)}
+        counts = queries.charge_points_by_zone(self.db_session, [row.id for row in rows])
+        for row in rows:
+            row.counted = counts.get(row.id, 0)
+        return rows
