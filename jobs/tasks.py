@@ -7,6 +7,7 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.billing.payments import perform
 from app.charging import clockwork, commands, connectivity, mock
 from app.charging.plans import local_list_sync
 from app.charging.recovery import outages, recovery
@@ -78,6 +79,19 @@ def send_mails() -> bool:
 def deliver_mails() -> int:
     """Send what is due in the outbox; no transaction is open while the server is spoken to."""
     return mail_delivery.send_due(transaction, clock=utcnow)
+
+
+def perform_payments() -> bool:
+    """Ask payment processors about what is due, beside the other jobs: they may take their time."""
+    return run_beside(current_app._get_current_object(), settle_payments)  # type: ignore[attr-defined]
+
+
+def settle_payments() -> int:
+    """Ask about everything that is due, until nothing is; no transaction is open while a processor is spoken to."""
+    done = 0
+    while asked := perform.perform_due(transaction, clock=utcnow):
+        done += asked
+    return done
 
 
 def expire_commands() -> int:

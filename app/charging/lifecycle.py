@@ -27,13 +27,16 @@ class SessionStatus(StrEnum):
 class PaymentStatus(StrEnum):
     """Whether a charging session has been paid.
 
-    Free: its tariff is free. Not billed: there was nobody or nothing to bill, as with plug-and-charge without
-    authorization (manual, "OCPP") and with failed sessions. Outstanding: billed, but the money was not had.
+    Pending: not billed yet. Processing: billed, and the payment processor has not answered. Free: its tariff is free.
+    Not billed: there was nobody or nothing to bill, as with plug-and-charge without authorization (manual, "OCPP") and
+    with failed sessions. Outstanding: billed, but the money was not had. Refunded: all of it was given back.
     """
 
     PENDING = "pending"
+    PROCESSING = "processing"
     PAID = "paid"
     OUTSTANDING = "outstanding"
+    REFUNDED = "refunded"
     FREE = "free"
     NOT_BILLED = "not_billed"
 

@@ -61,7 +61,7 @@ class UserGroup(Base):
 
 
 class User(Base):
-    """A driver."""
+    """A driver. The address and company are for receipts."""
 
     __tablename__ = "user_account"
     __table_args__ = (
@@ -78,6 +78,12 @@ class User(Base):
         enum_type(UserStatus, "user_status"), server_default="active", index=True
     )
     locale: Mapped[str] = mapped_column(String(16), server_default="en")
+    company: Mapped[str] = mapped_column(String(255), server_default="")
+    vat_no: Mapped[str] = mapped_column(String(40), server_default="")
+    address: Mapped[str] = mapped_column(String(255), server_default="")
+    post_code: Mapped[str] = mapped_column(String(20), server_default="")
+    city: Mapped[str] = mapped_column(String(120), server_default="")
+    country: Mapped[str] = mapped_column(String(2), server_default="")
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
@@ -106,6 +112,15 @@ class RfidTagStatus(LabelledEnum):
     DISABLED = "disabled", "Disabled"
 
 
+class TagPayment(LabelledEnum):
+    """What pays when a tag is used. Manual, "Add RFID tag (card) for user", 6."""
+
+    LAST_USED = "last_used", "Last used"
+    PAYMENT_METHOD = "payment_method", "Payment method"
+    BALANCE = "balance", "Balance"
+    CORPORATE = "corporate", "Corporate account"
+
+
 class RfidTag(Base):
     """A card or chip of a user. ``tag_id`` is compared without regard to case (OCPP CiString)."""
 
@@ -113,6 +128,8 @@ class RfidTag(Base):
     __table_args__ = (
         Index("uq_rfid_tag_tag_id_upper", func.upper(text("tag_id")), unique=True),
         CheckConstraint("tag_id <> ''", name="tag_id_present"),
+        CheckConstraint("payment <> 'payment_method' OR payment_method_id IS NOT NULL", name="payment_method_named"),
+        CheckConstraint("payment <> 'corporate' OR payer_partner_id IS NOT NULL", name="payer_named"),
     )
 
     id: Mapped[BigId]
@@ -121,6 +138,9 @@ class RfidTag(Base):
     card_no: Mapped[str | None] = mapped_column(String(60))
     expires_on: Mapped[date | None] = mapped_column(Date)
     status: Mapped[RfidTagStatus] = mapped_column(enum_type(RfidTagStatus, "rfid_tag_status"), server_default="active")
+    payment: Mapped[TagPayment] = mapped_column(enum_type(TagPayment, "tag_payment"), server_default="last_used")
+    payment_method_id: Mapped[int | None] = mapped_column(ForeignKey("payment_method.id"), index=True)
+    payer_partner_id: Mapped[int | None] = mapped_column(ForeignKey("partner.id"), index=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 

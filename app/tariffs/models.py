@@ -15,7 +15,9 @@ from sqlalchemy import (
     Integer,
     Numeric,
     SmallInteger,
+    String,
     Table,
+    Text,
     Time,
     UniqueConstraint,
     func,
@@ -24,7 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.db import Base
-from app.core.types import BigId, I18nText, LabelledEnum, Text255, UnitPrice, enum_type
+from app.core.types import Amount, BigId, I18nText, JsonDict, LabelledEnum, Text255, UnitPrice, enum_type
 from app.crm.models import UserGroup
 from app.partners.models import Partner
 
@@ -190,3 +192,51 @@ class TariffGroupTariff(Base):
 
     group: Mapped[TariffGroup] = relationship(back_populates="links")
     tariff: Mapped[Tariff] = relationship(back_populates="group_links")
+
+
+class TrialStatus(LabelledEnum):
+    """Where the trial of a draft tariff stands."""
+
+    WAITING = "waiting", "Waiting"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class TariffTrial(Base):
+    """A draft of a tariff tried on last month's sessions before it is saved. Totals include VAT.
+
+    ``draft`` is the tariff's fields as they would be; ``total`` the sessions to be priced, ``done`` those priced.
+    """
+
+    __tablename__ = "tariff_trial"
+
+    id: Mapped[BigId]
+    tariff_id: Mapped[int | None] = mapped_column(ForeignKey("tariff.id", ondelete="CASCADE"), index=True)
+    admin_id: Mapped[int | None] = mapped_column(ForeignKey("admin.id", ondelete="CASCADE"), index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    finished_at: Mapped[datetime | None]
+    status: Mapped[TrialStatus] = mapped_column(enum_type(TrialStatus, "trial_status"), server_default="waiting")
+    draft: Mapped[JsonDict]
+    period_from: Mapped[datetime]
+    period_to: Mapped[datetime]
+    total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    skipped: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    currency: Mapped[str | None] = mapped_column(ForeignKey("currency.code"))
+    billed_gross: Mapped[Amount | None]
+    draft_gross: Mapped[Amount | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+
+class TariffTrialSession(Base):
+    """One session of a trial: what was billed, and what the draft would have billed; None where it cannot price it."""
+
+    __tablename__ = "tariff_trial_session"
+
+    trial_id: Mapped[int] = mapped_column(ForeignKey("tariff_trial.id", ondelete="CASCADE"), primary_key=True)
+    session_id: Mapped[int] = mapped_column(ForeignKey("charging_session.id", ondelete="CASCADE"), primary_key=True)
+    billed_gross: Mapped[Amount]
+    draft_gross: Mapped[Amount | None]
+    note: Mapped[str | None] = mapped_column(String(255))

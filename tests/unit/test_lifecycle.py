@@ -137,6 +137,14 @@ def test_every_state_can_be_reached_and_left_unless_final():
 
 def test_labels():
     assert [s.label for s in SessionStatus] == ["Pending", "Active", "Stopping", "Finished", "Failed"]
-    assert [s.label for s in PaymentStatus] == ["Pending", "Paid", "Outstanding", "Free", "Not billed"]
+    assert [s.label for s in PaymentStatus] == [
+        "Pending",
+        "Processing",
+        "Paid",
+        "Outstanding",
+        "Refunded",
+        "Free",
+        "Not billed",
+    ]
     assert all(event.label[0].isupper() for event in SessionEvent)
     assert len({event.label for event in SessionEvent}) == len(SessionEvent)

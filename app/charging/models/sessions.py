@@ -169,6 +169,18 @@ class ChargingSession(Base):
     total_vat: Mapped[Amount | None]
     price_lines: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     priced_at: Mapped[datetime | None]
+    #: who pays: a `PaidFrom` (balance, payment_method, corporate), chosen at the start; None: nobody yet
+    paid_from: Mapped[str | None] = mapped_column(String(40))
+    payment_method_id: Mapped[int | None] = mapped_column(
+        ForeignKey("payment_method.id", ondelete="SET NULL"), index=True
+    )
+    payer_partner_id: Mapped[int | None] = mapped_column(ForeignKey("partner.id"), index=True)
+    #: when the session is to be stopped, as it was agreed at the start (`app.charging.stop_rules`)
+    stop_rules: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    #: the rule that has asked the station to stop, when first, and how often
+    stop_rule: Mapped[str | None] = mapped_column(String(60))
+    stop_rule_at: Mapped[datetime | None]
+    stop_rule_attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     stop_note: Mapped[str | None] = mapped_column(Text)
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 

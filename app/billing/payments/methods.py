@@ -1,0 +1,102 @@
+"""A driver's payment methods: added, removed, and which one pays. Manual, "Payment Methods", "Payment Processor"."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from app.billing.models import AutoTopUp, PaymentMethod, PaymentMethodStatus
+from app.billing.payments.processors import Card
+from app.core import settings
+from app.crm.models import RfidTag, TagPayment, User
+
+
+class TooManyPaymentMethods(ValueError):
+    """The user has as many payment methods as the settings allow."""
+
+
+class NoProcessor(ValueError):
+    """No payment processor is selected in the settings."""
+
+
+def processor_name(session: Session, user: User) -> str:
+    """The processor a user's new cards are entered at: the testing one for the e-mails named in the settings.
+
+    Manual, "Payment Processor Testing". Raises NoProcessor.
+    """
+    testers = {each.strip().lower() for each in settings.get(session, "payment.testing_emails")}
+    key = "payment.testing_processor" if user.email.lower() in testers else "payment.processor"
+    name = settings.get_text(session, key)
+    if name == "none":
+        raise NoProcessor("No payment processor is selected in CONFIGURATION > Settings > Payments.")
+    return name
+
+
+def add_method(session: Session, *, user: User, processor: str, card: Card, now: datetime) -> PaymentMethod:
+    """Keep a card of a user; the same card again is the same row. Flushes. Raises TooManyPaymentMethods.
+
+    The user's row is locked, so that two at once do not exceed the limit.
+    """
+    session.execute(select(User.id).where(User.id == user.id).with_for_update())
+    known = session.scalars(
+        select(PaymentMethod).where(PaymentMethod.processor == processor, PaymentMethod.reference == card.token)
+    ).one_or_none()
+    if known is not None:
+        return known
+    limit = settings.get(session, "payment.maximum_methods")
+    count = session.scalar(
+        select(func.count())
+        .select_from(PaymentMethod)
+        .where(PaymentMethod.user_id == user.id, PaymentMethod.status == PaymentMethodStatus.ACTIVE)
+    )
+    if limit is not None and (count or 0) >= limit:
+        raise TooManyPaymentMethods(f"{user.email} has {count} payment methods already; the settings allow {limit}.")
+    row = PaymentMethod(
+        user_id=user.id,
+        processor=processor,
+        reference=card.token,
+        brand=card.brand,
+        last4=card.last4,
+        exp_month=card.exp_month,
+        exp_year=card.exp_year,
+        status=PaymentMethodStatus.ACTIVE,
+        created_at=now,
+    )
+    session.add(row)
+    session.flush()
+    return row
+
+
+def remove_method(session: Session, *, method: PaymentMethod, now: datetime) -> None:
+    """Use a payment method no more: auto top-ups by it end, tags that named it use the last used one. Flushes."""
+    session.refresh(method, with_for_update=True)
+    if method.status is PaymentMethodStatus.REMOVED:
+        return
+    method.status, method.removed_at = PaymentMethodStatus.REMOVED, now
+    for standing_order in session.scalars(select(AutoTopUp).where(AutoTopUp.payment_method_id == method.id)):
+        session.delete(standing_order)
+    session.execute(
+        update(RfidTag)
+        .where(RfidTag.payment_method_id == method.id)
+        .values(payment=TagPayment.LAST_USED, payment_method_id=None)
+    )
+    session.flush()
+
+
+def usable(session: Session, *, user_id: int, today: date) -> list[PaymentMethod]:
+    """The active, unexpired payment methods of a user, the last used first, then the newest."""
+    rows = session.scalars(
+        select(PaymentMethod)
+        .where(PaymentMethod.user_id == user_id, PaymentMethod.status == PaymentMethodStatus.ACTIVE)
+        .order_by(PaymentMethod.last_used_at.desc().nulls_last(), PaymentMethod.id.desc())
+    )
+    return [row for row in rows if not is_expired(row, today=today)]
+
+
+def is_expired(method: PaymentMethod, *, today: date) -> bool:
+    """Whether a card's month is over."""
+    if method.exp_year is None or method.exp_month is None:
+        return False
+    return (method.exp_year, method.exp_month) < (today.year, today.month)
