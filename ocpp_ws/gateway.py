@@ -12,10 +12,9 @@ import socket as stdlib_socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import gevent
-import orjson
 import redis
 import structlog
 from flask import Flask
@@ -35,6 +34,7 @@ from app.core.db import connect_raw, db
 from app.core.group_commit import GroupCommit, WriteFailed
 from ocpp_ws import codec, door, journal, v16
 from ocpp_ws import secrets as secrets_of
+from ocpp_ws.changes import Changes
 from ocpp_ws.codec import CallError, CallResult
 from ocpp_ws.connection import StationConnection, StationHooks
 from ocpp_ws.directory import Directory, UnknownStations
@@ -58,15 +58,10 @@ REFUSED = Counter("sync_station_refusals_total", "Stations refused at the door",
 SERVICE_RESTART = 1012
 SEEN_EVERY_S = 10.0
 QUIRKS_EVERY_S = 5.0
-RELOAD_AFTER_S = 0.1
 BEAT_EVERY_S = 5.0
 PROTOCOLS = ("ocpp1.6",)
 _RETRIES = 4
 _UNANSWERED_KEPT = 8
-_CHANGED = stations.CHANGED.encode()
-FINISHED = "session.finished"
-_SETTING = settings.CHANGED.encode()
-_FINISHED = FINISHED.encode()
 
 
 @dataclass(frozen=True)
@@ -102,6 +97,13 @@ class Gateway:
         self._ends_to_record: list[Connected] = []
         #: told the action whose answer came after its time-out, and the answer
         self.on_late_answer: Callable[[Asked, CallResult | CallError], None] | None = None
+        self._changes = Changes(
+            self.redis,
+            self.directory,
+            self.connections,
+            take_up=self._take_up,
+            load_settings=self._load_settings,
+        )
         self._hooks = StationHooks(
             version="1.6",
             handlers=v16.HANDLERS,
@@ -122,7 +124,7 @@ class Gateway:
         self.registry.beat()
         self.directory.preload()
         self.pinger.start()
-        loops = (self._beat, self._flush_seen, self._flush_unknown, self._refresh_settings, self._follow_changes)
+        loops = (self._beat, self._flush_seen, self._flush_unknown, self._refresh_settings, self._changes.follow)
         for loop in (*loops, self._flush_quirks, self.registry.run):
             self._greenlets.append(gevent.spawn(loop))
 
@@ -380,62 +382,6 @@ class Gateway:
             heartbeat_interval_s=settings.get_int(session, "charge_point.heartbeat_interval_seconds"),
             ping_interval_s=settings.get_int(session, "connection.ping_interval_seconds"),
         )
-
-    def _follow_changes(self) -> None:
-        """Load a station anew when an operator changes it; a new password or "not managed" ends its connection."""
-        while True:
-            try:
-                with self.redis.pubsub(ignore_subscribe_messages=False) as channel:  # type: ignore[no-untyped-call]
-                    channel.subscribe(events.CHANNEL)
-                    self._listen(channel)
-            except redis.exceptions.RedisError as error:
-                log.warning("gateway.events_away", error=str(error))
-                gevent.sleep(1.0)
-            except Exception:  # an odd event must not end the loop
-                log.exception("gateway.event_failed")
-
-    def _listen(self, channel: Any) -> None:
-        """Gather what changed for a moment, so that a provisioned fleet is one query, and warm before it connects."""
-        changed: set[int] = set()
-        reload_at = 0.0
-        while True:
-            message = channel.get_message(timeout=RELOAD_AFTER_S if changed else 2.0)
-            if message is not None and message["type"] == "subscribe":
-                # Also when the client subscribed again after a lost connection: what was told meanwhile, nobody heard.
-                self.directory.forget()
-                changed |= set(self.connections)
-            elif message is not None and _CHANGED in message["data"]:  # a look at the text: most news is none of ours
-                changed |= self._changed_by(orjson.loads(message["data"]))
-            elif message is not None and _SETTING in message["data"]:
-                settings.forget()
-                self._load_settings()
-            elif message is not None and _FINISHED in message["data"]:
-                self._forget_meters(orjson.loads(message["data"]))
-            if changed and not reload_at:
-                reload_at = time.monotonic() + RELOAD_AFTER_S
-            if changed and time.monotonic() >= reload_at:
-                self._reload(changed)
-                changed, reload_at = set(), 0.0
-
-    def _changed_by(self, event: dict[str, Any]) -> set[int]:
-        if event.get("name") != stations.CHANGED:
-            return set()
-        charge_point_id = int(event.get("charge_point_id") or 0)
-        self.directory.forget(charge_point_id)
-        return {charge_point_id}
-
-    def _forget_meters(self, event: dict[str, Any]) -> None:
-        """A session was finished, perhaps by the clockwork: its meter must not be remembered as running."""
-        of = self.connections.get(int(event.get("charge_point_id") or 0))
-        if of is not None and event.get("name") == FINISHED:
-            of.meters.clear()
-
-    def _reload(self, charge_point_ids: set[int]) -> None:
-        found = self.directory.reload(charge_point_ids)
-        for charge_point_id in charge_point_ids:
-            of = self.connections.get(charge_point_id)
-            if of is not None:
-                self._take_up(of, found.get(charge_point_id))
 
     def _take_up(self, of: Served, fresh: stations.Station | None) -> None:
         if fresh == of.station:

@@ -8,7 +8,6 @@ own greenlet and may wait for a database.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from http import HTTPStatus
 from typing import Any, Final
 
 import structlog
@@ -23,6 +22,7 @@ from ocpp_ws import handshake, presented
 from ocpp_ws.framing import INTERNAL_ERROR, PROTOCOL_ERROR
 from ocpp_ws.handshake import Admission, BadHandshake, Refusal, UpgradeRequest
 from ocpp_ws.head import LimitedHead, StationHead
+from ocpp_ws.plain import plain_response, tune
 from ocpp_ws.presented import ClientCertificate, UnreadableCertificate
 from ocpp_ws.tls import Tls
 from ocpp_ws.unwanted import LEAVE_BODY, NoBody, RestOfBody
@@ -140,7 +140,7 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
     wsgi_input: Any
 
     def __init__(self, sock: Any, address: Any, server: StationServer) -> None:
-        _tune(sock)
+        tune(sock)
         super().__init__(sock, address, server, rfile=sock.makefile("rb", READ_BYTES))
         self._head_timer: Timeout | None = None
         self._requests = 0
@@ -200,7 +200,7 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
 
     def _handle_client_error(self, ex: Exception) -> tuple[str, bytes]:
         """A malformed request is the client's business: answer 400, print nothing."""
-        return "400", _plain_response(400, "Bad request")
+        return "400", plain_response(400, "Bad request")
 
     def log_request(self) -> None:
         """No access log: stations reconnect by the thousand, and the communication log has its own place."""
@@ -373,36 +373,4 @@ class StationHandler(WebSocketHandler):  # type: ignore[misc]  # geventwebsocket
         self.close_connection = True
         self.wsgi_input = NoBody()
         self.status = str(refusal.status)
-        self.socket.sendall(_plain_response(refusal.status, refusal.text, refusal.retry_after_s))
-
-
-def _plain_response(status: int, text: str, retry_after_s: int | None = None) -> bytes:
-    """A whole HTTP response with a line of plain text; the connection is closed after it."""
-    body = f"{text}\n".encode()
-    lines = [
-        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
-        "Content-Type: text/plain; charset=utf-8",
-        f"Content-Length: {len(body)}",
-        "Connection: close",
-    ]
-    if status == 401:
-        lines.append('WWW-Authenticate: Basic realm="ocpp", charset="UTF-8"')
-    if status == 405:
-        lines.append("Allow: GET")
-    if status == 426:
-        lines += ["Upgrade: websocket", "Sec-WebSocket-Version: 13"]
-    if retry_after_s is not None:
-        lines.append(f"Retry-After: {retry_after_s}")
-    return "\r\n".join((*lines, "", "")).encode("latin-1") + body
-
-
-def _tune(sock: Any) -> None:
-    """Answer without delay, and let the kernel notice a peer that vanished while we are silent."""
-    if sock.family not in (gsocket.AF_INET, gsocket.AF_INET6):
-        return
-    sock.setsockopt(gsocket.IPPROTO_TCP, gsocket.TCP_NODELAY, 1)
-    sock.setsockopt(gsocket.SOL_SOCKET, gsocket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        option = getattr(gsocket, name, None)  # macOS and Windows lack some
-        if option is not None:
-            sock.setsockopt(gsocket.IPPROTO_TCP, option, value)
+        self.socket.sendall(plain_response(refusal.status, refusal.text, refusal.retry_after_s))

@@ -16,13 +16,23 @@ import re
 from collections.abc import Iterator, Mapping
 from copy import copy
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
 from ocpp_ws import codec
 from ocpp_ws.codec import Deviation, Direction, HardFault, Payload, Version
 from ocpp_ws.timestamps import format_timestamp, has_zone, is_rfc3339, parse_timestamp
+from ocpp_ws.tolerance_tables import (
+    ALIASES,
+    IF_MISSING,
+    IF_UNKNOWN,
+    KEPT_AS_SENT,
+    MAY_BE_ABSENT,
+    NEVER_CUT,
+    SET_ASIDE,
+    UNREADABLE_STATUS,
+)
 
 __all__ = [
     "KEPT_AS_SENT",
@@ -35,87 +45,6 @@ __all__ = [
 ]
 
 Schema = Mapping[str, Any]
-
-# ---------------------------------------------------------------------- special cases
-
-KEPT_AS_SENT: Final = frozenset({"unit", "measurand", "phase", "location", "context", "format"})
-"""Enums whose absence has a meaning (no unit is Wh, no phase is the total): an unknown value must not be
-dropped, or 3 MWh would become 3 Wh. It stays as sent, for the meter's own rules."""
-
-NEVER_CUT: Final = frozenset(
-    {"idTag", "parentIdTag", "idToken", "transactionId", "csr", "certificate", "signedMeterData", "value"}
-)
-"""Strings that identify or prove something: half of one is another one."""
-
-MAY_BE_ABSENT: Final[Mapping[str, frozenset[str]]] = {
-    "StatusNotification": frozenset({"status", "connectorStatus"}),
-    "StopTransaction": frozenset({"meterStop"}),
-    "DiagnosticsStatusNotification": frozenset({"status"}),
-    "FirmwareStatusNotification": frozenset({"status"}),
-    "LogStatusNotification": frozenset({"status"}),
-    "SignedFirmwareStatusNotification": frozenset({"status"}),
-    "TransactionEvent": frozenset({"triggerReason", "idToken.type"}),
-    "Authorize": frozenset({"idToken.type"}),
-}
-"""Required fields whose loss leaves a message that still has to be dealt with: a stop without a meter reading
-ends the session at its last known one, an unknown status changes nothing but is answered."""
-
-UNREADABLE_STATUS: Final = "unreadableStatus"
-_SET_ASIDE: Final[Mapping[str, Mapping[str, str]]] = {
-    "StatusNotification": {"status": UNREADABLE_STATUS, "connectorStatus": UNREADABLE_STATUS},
-}
-"""Where the handler finds, as text, what stood in a field that could not be read: a name no schema has."""
-
-_IF_MISSING: Final[Mapping[str, Mapping[str, Any]]] = {
-    "BootNotification": {
-        "chargePointVendor": "Unknown",
-        "chargePointModel": "Unknown",
-        "reason": "Unknown",
-        "chargingStation": {"vendorName": "Unknown", "model": "Unknown"},
-        "chargingStation.vendorName": "Unknown",
-        "chargingStation.model": "Unknown",
-    },
-    "DataTransfer": {"vendorId": ""},
-    "MeterValues": {"meterValue": []},
-    "SecurityEventNotification": {"type": "Unknown"},
-    "StartTransaction": {"idTag": ""},  # nobody's card: recorded and rejected like any unknown one
-    "StatusNotification": {"errorCode": "NoError"},
-    "StopTransaction": {"transactionId": -1},  # as an offline start has it: matched by connector and time
-    "TransactionEvent": {"seqNo": 0},
-}
-_IF_UNKNOWN: Final[Mapping[str, Mapping[str, str]]] = {
-    "BootNotification": {"reason": "Unknown"},
-    "StatusNotification": {"errorCode": "OtherError"},
-    "StopTransaction": {"reason": "Other"},  # without a reason it would mean Local
-    "TransactionEvent": {"transactionInfo.stoppedReason": "Other"},
-}
-_OCCUPIED: Final = ("preparing", "charging", "suspendedev", "suspendedevse", "finishing")
-_ALIASES: Final[Mapping[str, Mapping[str, str]]] = {
-    "unit": {
-        "hz": "Hertz",
-        "c": "Celsius",
-        "°c": "Celsius",
-        "degc": "Celsius",
-        "f": "Fahrenheit",
-        "%": "Percent",
-        "watt": "W",
-        "watts": "W",
-        "kilowatt": "kW",
-        "wattshour": "Wh",
-        "watthour": "Wh",
-        "kilowatthour": "kWh",
-        "amp": "A",
-        "amps": "A",
-        "ampere": "A",
-        "amperes": "A",
-        "volt": "V",
-        "volts": "V",
-    },
-    "status": {"occupied": "Preparing"},  # OCPP 1.5's word
-    "connectorStatus": dict.fromkeys(_OCCUPIED, "Occupied"),  # OCPP 1.6's words in 2.0.1
-}
-
-# ---------------------------------------------------------------------- entry
 
 
 def tolerate(
@@ -164,9 +93,9 @@ class _Walk:
     def __init__(self, schema: Schema, action: str, now: datetime) -> None:
         self._definitions: Mapping[str, Schema] = schema.get("definitions", {})
         self._may_be_absent = MAY_BE_ABSENT.get(action, frozenset())
-        self._if_missing = _IF_MISSING.get(action, {})
-        self._if_unknown = _IF_UNKNOWN.get(action, {})
-        self._set_aside = _SET_ASIDE.get(action, {})
+        self._if_missing = IF_MISSING.get(action, {})
+        self._if_unknown = IF_UNKNOWN.get(action, {})
+        self._set_aside = SET_ASIDE.get(action, {})
         self._now = now
         self._noted: dict[tuple[str, str], Deviation] = {}
 
@@ -324,7 +253,7 @@ class _Walk:
             if _squeeze(option) == _squeeze(value) and _squeeze(value):
                 self._note("enum_misspelt", path, value)
                 return option
-        alias = _ALIASES.get(name, {}).get(plain) or _ALIASES.get(name, {}).get(_squeeze(value))
+        alias = ALIASES.get(name, {}).get(plain) or ALIASES.get(name, {}).get(_squeeze(value))
         if alias is not None and (alias in allowed or name in KEPT_AS_SENT):
             self._note("enum_alias", path, value)
             return alias
