@@ -5,6 +5,7 @@ product.md, "Pricing" and "Money". Local to the database: nothing here talks to 
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -58,10 +59,21 @@ def session_readings(session: Session, charging_session: ChargingSession) -> lis
             ),
         )
         .order_by(MeterReading.measured_at, MeterReading.register_wh)
-    ).all()
+    )
+    return series(charging_session, ((measured_at, register_wh) for measured_at, register_wh in rows))
+
+
+def series(charging_session: ChargingSession, measured: Iterable[tuple[datetime, Decimal]]) -> list[Reading]:
+    """Start, what was ``measured`` between (times in order, Wh since the start) and the end, never falling.
+
+    Raises NotPriceable for a session that has not started.
+    """
+    started_at = charging_session.started_at
+    if started_at is None:
+        raise NotPriceable(f"session {charging_session.id} has not started")
     readings = [Reading(started_at, Decimal(0))]
     highest = Decimal(0)
-    for measured_at, register_wh in rows:
+    for measured_at, register_wh in measured:
         highest = min(max(highest, register_wh), charging_session.energy_wh)
         readings.append(Reading(measured_at, highest))
     end = charging_session.stopped_at or charging_session.last_reading_at
@@ -77,6 +89,15 @@ def price_of(session: Session, charging_session: ChargingSession, *, until: date
     """
     if charging_session.tariff_snapshot is None or charging_session.started_at is None:
         raise NotPriceable(f"session {charging_session.id} has no tariff")
+    return price_by(charging_session, session_readings(session, charging_session), until=until)
+
+
+def price_by(
+    charging_session: ChargingSession, readings: Sequence[Reading], *, until: datetime | None = None
+) -> PricedSession:
+    """The same, by readings at hand."""
+    if charging_session.tariff_snapshot is None or charging_session.started_at is None:
+        raise NotPriceable(f"session {charging_session.id} has no tariff")
     stopped_at = charging_session.stopped_at or until
     if stopped_at is None:
         raise NotPriceable(f"session {charging_session.id} is still running")
@@ -84,7 +105,7 @@ def price_of(session: Session, charging_session: ChargingSession, *, until: date
         snapshot_from_json(charging_session.tariff_snapshot),
         started_at=charging_session.started_at,
         stopped_at=max(stopped_at, charging_session.started_at),
-        readings=session_readings(session, charging_session),
+        readings=readings,
         charging_ended_at=charging_session.charging_ended_at,
     )
 
