@@ -21,12 +21,11 @@ from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.models import ActionStatus
 from app.core.vault import VaultLocked
-from ocpp_ws import secrets
+from ocpp_ws import outgoing, secrets
 from ocpp_ws.codec import NOT_IMPLEMENTED, NOT_SUPPORTED, CallError, CallResult
 from ocpp_ws.connection import CallTimedOut, InvalidPayload, NotConnected, StationCallError
 from ocpp_ws.gateway import Gateway
 from ocpp_ws.served import Asked
-from ocpp_ws.v16 import outgoing
 
 log = structlog.get_logger("ocpp_ws.commands")
 
@@ -101,7 +100,7 @@ class CommandReader:
             if isinstance(reply, CallError):
                 answer = Answer(ActionStatus.REJECTED, error=f"{reply.code}: {reply.description}")
             else:
-                answer = outgoing.read(asked.name, reply.payload)
+                answer = outgoing.read(asked.dialect.messages, asked.name, reply.payload)
             self._record(asked.action_id, answer)
         except Exception:  # nobody waits for this greenlet either
             log.exception("commands.late_answer_lost", action_id=asked.action_id)
@@ -111,10 +110,10 @@ class CommandReader:
         if of is None or of.connection is None:
             return Answer(ActionStatus.NOT_CONNECTED)
         timeout_s = max(0.5, (command.deadline_at - utcnow()).total_seconds() - 0.5)
-        of.asking[gevent.getcurrent()] = Asked(command.action_id, command.name)
+        of.asking[gevent.getcurrent()] = Asked(command.action_id, command.name, of.dialect)
         try:
             request = sealing.opened(command.request, secret_key=self._gateway.app.config["SECRET_KEY"])
-            action, payload = outgoing.build(command.name, request)
+            action, payload = outgoing.build(of.dialect.messages, of.dialect.version, command.name, request)
             response = of.connection.call(action, payload, timeout_s)
         except NotConnected:
             facts = {"perhaps_received": True}
@@ -130,7 +129,7 @@ class CommandReader:
             del of.asking[gevent.getcurrent()]
         if action == "GetConfiguration":
             secrets.mask_values(response)
-        return outgoing.read(command.name, response)
+        return outgoing.read(of.dialect.messages, command.name, response)
 
     def _reply(self, action_id: int, answer: Answer) -> None:
         key = gateways.reply_list(action_id)

@@ -37,6 +37,7 @@ from ocpp_ws import secrets as secrets_of
 from ocpp_ws.changes import Changes
 from ocpp_ws.codec import CallError, CallResult
 from ocpp_ws.connection import StationConnection, StationHooks
+from ocpp_ws.dialect import Dialect
 from ocpp_ws.directory import Directory, UnknownStations
 from ocpp_ws.framing import INTERNAL_ERROR, NORMAL
 from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest
@@ -59,7 +60,11 @@ SERVICE_RESTART = 1012
 SEEN_EVERY_S = 10.0
 QUIRKS_EVERY_S = 5.0
 BEAT_EVERY_S = 5.0
-PROTOCOLS = ("ocpp1.6",)
+#: best first: a station that speaks several gets the first of these
+DIALECTS = {dialect.subprotocol: dialect for dialect in (v16.DIALECT,)}
+PROTOCOLS = tuple(DIALECTS)
+#: what a station speaks that names no subprotocol at all
+UNNAMED = "ocpp1.6"
 _RETRIES = 4
 _UNANSWERED_KEPT = 8
 
@@ -104,9 +109,12 @@ class Gateway:
             take_up=self._take_up,
             load_settings=self._load_settings,
         )
-        self._hooks = StationHooks(
-            version="1.6",
-            handlers=v16.HANDLERS,
+        self._hooks = {name: self._hooks_of(dialect) for name, dialect in DIALECTS.items()}
+
+    def _hooks_of(self, dialect: Dialect) -> StationHooks:
+        return StationHooks(
+            version=dialect.version,
+            handlers=dialect.handlers,
             log_frame=self._log_frame,
             on_late_reply=self._late_reply,
             on_deviation=self._deviation,
@@ -117,7 +125,8 @@ class Gateway:
 
     def start(self) -> None:
         """Start writers and the greenlets that keep this gateway's promises."""
-        codec.compile_schemas("1.6")
+        for dialect in DIALECTS.values():
+            codec.compile_schemas(dialect.version)
         events.publish_in_background()
         self.writer.start()
         self.journal.start()
@@ -162,7 +171,7 @@ class Gateway:
             return self.admit(request)  # settled meanwhile: what we knew of the station is the past
         if request.offered and request.protocol is None:
             self.unknown.count(request, "no common protocol")
-        protocol = request.protocol or (None if request.offered else PROTOCOLS[0])
+        protocol = request.protocol or (None if request.offered else UNNAMED)
         return Admission(station=station, protocol=protocol, terms=verdict)
 
     def _judge(self, station: stations.Station, request: UpgradeRequest) -> door.Terms | door.Stopped:
@@ -203,8 +212,9 @@ class Gateway:
         station, terms = admission.station, admission.terms
         assert isinstance(station, stations.Station) and isinstance(terms, door.Terms)
         self._epoch += 1
-        of = Served(gateway=self, station=station, ref=f"{self.name}:{self._epoch}", terms=terms)
-        connection = StationConnection(socket, self._hooks, state=of)
+        dialect = DIALECTS[socket.protocol or UNNAMED]
+        of = Served(gateway=self, station=station, ref=f"{self.name}:{self._epoch}", terms=terms, dialect=dialect)
+        connection = StationConnection(socket, self._hooks[dialect.subprotocol], state=of)
         of.connection = connection
         former = self.connections.get(station.id)
         self.connections[station.id] = of

@@ -14,6 +14,7 @@ from app.charging.meter import SessionMeter
 from app.charging.station import Station
 from app.core.group_commit import GroupCommit
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.dialect import Dialect
 from ocpp_ws.door import Terms
 from ocpp_ws.quirks import Heard
 
@@ -25,10 +26,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which command a call to the station belongs to."""
+    """Which command a call to the station belongs to, and in which version of OCPP it was made."""
 
     action_id: int
     name: CommandName
+    dialect: Dialect
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +42,8 @@ class Served:
     ref: str
     #: what it was let in on
     terms: Terms
+    #: the version of OCPP it speaks
+    dialect: Dialect
     connection: StationConnection | None = None
     #: by session id, and the one running on an EVSE by minus its id
     meters: dict[int, SessionMeter] = field(default_factory=dict)

@@ -72,3 +72,13 @@ def _parse_by_parts(text: str) -> datetime:
 def format_timestamp(moment: datetime) -> str:
     """A time as OCPP wants it: UTC, milliseconds, Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(text: str | None, now: datetime) -> datetime:
+    """A station's time stamp; the arrival time where there is none or it cannot be read."""
+    if not text:
+        return now
+    try:
+        return parse_timestamp(text)
+    except ValueError:
+        return now

@@ -105,7 +105,7 @@ TITLES = {
 class Answer:
     """What came of a command. ``response`` is the station's own words, ``facts`` what they mean in ours.
 
-    The gateway's protocol adapter writes the facts, per command (see ``ocpp_ws/v16/outgoing``):
+    The gateway's protocol adapter writes the facts, per command (see ``ocpp_ws/outgoing``):
     GET_CONFIGURATION keys: [{key, value, readonly}], unknown: [key]; CHANGE_CONFIGURATION result: accepted |
     reboot_required | rejected | not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE
     starts_at, duration_s, unit, min_rate, periods: [{start_s, limit, phases}]; SEND_LOCAL_LIST result: accepted |

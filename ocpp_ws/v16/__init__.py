@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ocpp_ws.connection import Handler
+from ocpp_ws.dialect import Dialect
 from ocpp_ws.v16 import authorization, boot, data_transfer, firmware, metering, security, status, transactions
+from ocpp_ws.v16.outgoing import MESSAGES
 
 HANDLERS: Mapping[str, Handler] = {
     "BootNotification": boot.boot_notification,
@@ -24,4 +26,6 @@ HANDLERS: Mapping[str, Handler] = {
     "SignCertificate": security.sign_certificate,
 }
 
-__all__ = ["HANDLERS"]
+DIALECT = Dialect("ocpp1.6", HANDLERS, MESSAGES)
+
+__all__ = ["DIALECT"]

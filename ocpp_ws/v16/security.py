@@ -8,7 +8,7 @@ from app.charging.security import certificates
 from app.charging.security import passwords as station_security
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import now_of, served
-from ocpp_ws.v16.values import moment
+from ocpp_ws.timestamps import moment
 
 MAX_TYPE, MAX_INFO = 60, 255
 

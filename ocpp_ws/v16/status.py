@@ -10,8 +10,8 @@ from app.charging.hardware import log_unreadable_status, record_status
 from ocpp_ws.codec import PROPERTY_CONSTRAINT_VIOLATION, HardFault
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import Served, now_of, served
+from ocpp_ws.timestamps import moment
 from ocpp_ws.tolerance import UNREADABLE_STATUS
-from ocpp_ws.v16.values import moment
 
 LARGEST_CONNECTOR_ID = 32_767
 #: connectors whose last unreadable word is remembered with a connection

@@ -15,9 +15,10 @@ from app.charging.stops import Stop, StopOutcome
 from app.charging.stray import keep_stray
 from app.core.group_commit import WriteFailed
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.sampling import samples_of
 from ocpp_ws.served import Served, now_of, served
-from ocpp_ws.v16 import metering
-from ocpp_ws.v16.values import id_tag_of, moment, tag_info, watt_hours
+from ocpp_ws.timestamps import moment
+from ocpp_ws.v16.values import id_tag_of, tag_info, watt_hours
 
 log = structlog.get_logger("ocpp_ws.v16")
 
@@ -148,7 +149,7 @@ def _record_transaction_data(of: Served, data: list[dict[str, Any]], stop: Stop,
     if number is None:
         return  # the stray message keeps them
     meter = of.transact(lambda session: load_meter(session, station=of.station, session_id=number))
-    samples = metering.samples_of(data, meter, now)
+    samples = samples_of(data, meter, now)
     if meter is None or not samples:
         return
     try:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.charging.authorize import RejectReason
-from ocpp_ws.timestamps import format_timestamp, parse_timestamp
+from ocpp_ws.timestamps import format_timestamp
 
 #: what a station is told for a reason of ours (OCPP 1.6, AuthorizationStatus)
 _STATUSES = {
@@ -16,16 +16,6 @@ _STATUSES = {
     RejectReason.TAG_EXPIRED: "Expired",
     RejectReason.ALREADY_CHARGING: "ConcurrentTx",
 }
-
-
-def moment(text: str | None, now: datetime) -> datetime:
-    """A station's time stamp; the arrival time where there is none or it cannot be read."""
-    if not text:
-        return now
-    try:
-        return parse_timestamp(text)
-    except ValueError:
-        return now
 
 
 def tag_info(

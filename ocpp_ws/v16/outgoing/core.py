@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
-from ocpp_ws.v16.outgoing.reading import STATUSES, Outgoing, Payload, present
+from ocpp_ws.outgoing import Outgoing, Payload, present
 
 _TRIGGERS = {
     "status": "StatusNotification",
@@ -36,17 +36,6 @@ def _read_transfer(response: Payload) -> Answer:
     accepted = response.get("status") == "Accepted"
     status = ActionStatus.ANSWERED if accepted else ActionStatus.REJECTED
     return Answer(status, response, facts={"data": response.get("data")})
-
-
-def read_raw(response: Payload) -> Answer:
-    """An answer of an action we may know nothing of: without a status it is an answer, else everything but a yes a no.
-
-    "UnlockFailed" and "NotSupported" must look no better to a script than "Rejected".
-    """
-    status = response.get("status")
-    if status is None:
-        return Answer(ActionStatus.ANSWERED, response)
-    return Answer(STATUSES.get(str(status), ActionStatus.REJECTED), response)
 
 
 MESSAGES: dict[CommandName, Outgoing] = {

@@ -6,7 +6,7 @@ from typing import Any
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
-from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, present, with_result
+from ocpp_ws.outgoing import Outgoing, Payload, present, with_result
 
 _STATUSES = {"accepted": "Accepted", "blocked": "Blocked", "expired": "Expired"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
-from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, with_result
+from ocpp_ws.outgoing import Outgoing, Payload, with_result
 
 _USES = {
     "central_system_root": "CentralSystemRootCertificate",

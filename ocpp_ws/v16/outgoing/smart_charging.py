@@ -8,8 +8,8 @@ from typing import Any
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
+from ocpp_ws.outgoing import Outgoing, Payload, present
 from ocpp_ws.timestamps import parse_timestamp
-from ocpp_ws.v16.outgoing.reading import Outgoing, Payload, present
 
 _PURPOSES = {"station": "ChargePointMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
 _KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}

@@ -1,12 +1,15 @@
-"""What the message groups share: the shape of a command's translation, and how answers are read."""
+"""Our commands in any version of OCPP: the shape of a command's translation, and how answers are read.
+
+Each version has tables of these, one per message group: command → action, its payload, the meaning of its answer.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from app.charging.commands import Answer
+from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
 
 Payload = dict[str, Any]
@@ -54,3 +57,33 @@ class Outgoing:
     action: str | Callable[[Payload], str]
     build: Callable[[Payload], Payload]
     read: Callable[[Payload], Answer] = by_status
+
+
+Messages = Mapping[CommandName, Outgoing]
+
+
+def build(messages: Messages, version: str, name: CommandName, request: Payload) -> tuple[str, Payload]:
+    """The OCPP action and payload of a command. Raises NotInThisVersion."""
+    if name is CommandName.RAW:
+        return str(request["action"]), dict(request["payload"])
+    message = messages.get(name)
+    if message is None:
+        raise NotInThisVersion(f"OCPP {version} has no such command: {name.value.replace('_', ' ')}")
+    action = message.action
+    return (action if isinstance(action, str) else action(request)), message.build(request)
+
+
+def read(messages: Messages, name: CommandName, response: Payload) -> Answer:
+    """What a station's answer to a command means."""
+    return read_raw(response) if name is CommandName.RAW else messages[name].read(response)
+
+
+def read_raw(response: Payload) -> Answer:
+    """An answer of an action we may know nothing of: without a status it is an answer, else everything but a yes a no.
+
+    "UnlockFailed" and "NotSupported" must look no better to a script than "Rejected".
+    """
+    status = response.get("status")
+    if status is None:
+        return Answer(ActionStatus.ANSWERED, response)
+    return Answer(STATUSES.get(str(status), ActionStatus.REJECTED), response)
