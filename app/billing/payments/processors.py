@@ -91,7 +91,10 @@ class Setup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """A verified webhook: which order it is about (our key or the processor's reference) and the answer it brings."""
+    """A verified webhook: which order it is about (our key or the processor's reference) and the answer it brings.
+
+    ``operation``: it is about the capture or void of the order that has the reference, not about that order itself.
+    """
 
     event_id: str
     type: str
@@ -99,6 +102,7 @@ class News:
     reference: str | None = None
     key: str | None = None
     answer: Answer | None = None
+    operation: TransactionType | None = None
     setup_reference: str | None = None
 
 
@@ -124,6 +128,10 @@ class Processor(Protocol):
 
     def begin_setup(self, *, customer: str, key: str) -> Setup:
         """Let a driver enter a card. Raises ProcessorUnreachable, ProcessorMisconfigured."""
+        ...
+
+    def resume_setup(self, reference: str) -> Setup | None:
+        """A begun entry once more, for whoever opens the page again; None when it is over. Raises as ``perform``."""
         ...
 
     def finish_setup(self, reference: str) -> Card | None:

@@ -139,6 +139,10 @@ class TestProcessor:
         """See Processor.begin_setup; the Test processor's page asks for an alias instead of a card."""
         return Setup(reference=f"test_setup_{key}", client_secret="", publishable_key="")
 
+    def resume_setup(self, reference: str) -> Setup | None:
+        """See Processor.resume_setup; an alias is chosen at once, so there is nothing to resume."""
+        return None
+
     def finish_setup(self, reference: str) -> Card | None:
         """Nothing is entered at the Test processor; see ``card_of``."""
         return None
