@@ -120,11 +120,19 @@ def upgrade() -> None:
         sa.Column("created_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("last_used_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("removed_at", sa.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("forgotten_at", sa.TIMESTAMP(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.CheckConstraint("last4 ~ '^[0-9]{4}$'", name=op.f("ck_payment_method_last4_form")),
         sa.CheckConstraint("exp_month BETWEEN 1 AND 12", name=op.f("ck_payment_method_month_range")),
         sa.ForeignKeyConstraint(["user_id"], ["user_account.id"], name=op.f("fk_payment_method_user_id_user_account")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_payment_method")),
+    )
+    op.create_index(
+        "ix_payment_method_to_forget",
+        "payment_method",
+        ["removed_at"],
+        unique=False,
+        postgresql_where=sa.text("removed_at IS NOT NULL AND forgotten_at IS NULL"),
     )
     op.create_index("ix_payment_method_user_id", "payment_method", ["user_id"], unique=False)
     op.create_index("uq_payment_method_processor_reference", "payment_method", ["processor", "reference"], unique=True)
@@ -163,7 +171,9 @@ def upgrade() -> None:
         sa.Column("package_id", sa.BigInteger(), nullable=False),
         sa.Column("payment_method_id", sa.BigInteger(), nullable=False),
         sa.Column("enabled_at", sa.TIMESTAMP(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("crossing_entry_id", sa.BigInteger(), nullable=True),
         sa.Column("paused_until", sa.TIMESTAMP(timezone=True), nullable=True),
+        sa.Column("declines", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("last_error", sa.Text(), nullable=True),
         sa.ForeignKeyConstraint(
             ["package_id"],
@@ -444,6 +454,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_voucher_redeemed_at"), "voucher", ["redeemed_at"], unique=False)
     op.create_index("ix_voucher_user_id_id", "voucher", ["user_id", "id"], unique=False)
+    op.create_index(
+        "uq_voucher_auto_top_up_in_flight",
+        "voucher",
+        ["user_id"],
+        unique=True,
+        postgresql_where=sa.text("type = 'auto_top_up' AND status = 'pending'"),
+    )
+    op.add_column("ledger_entry", sa.Column("voucher_id", sa.BigInteger(), nullable=True))
+    op.create_foreign_key(op.f("fk_ledger_entry_voucher_id_voucher"), "ledger_entry", "voucher", ["voucher_id"], ["id"])
+    op.create_unique_constraint(op.f("uq_ledger_entry_voucher_id"), "ledger_entry", ["voucher_id"])
     op.create_table(
         "receipt_line",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
@@ -696,6 +716,14 @@ def downgrade() -> None:
         "uq_receipt_line_session_once", table_name="receipt_line", postgresql_where=sa.text("kind = 'receipt'")
     )
     op.drop_table("receipt_line")
+    op.drop_constraint(op.f("uq_ledger_entry_voucher_id"), "ledger_entry", type_="unique")
+    op.drop_constraint(op.f("fk_ledger_entry_voucher_id_voucher"), "ledger_entry", type_="foreignkey")
+    op.drop_column("ledger_entry", "voucher_id")
+    op.drop_index(
+        "uq_voucher_auto_top_up_in_flight",
+        table_name="voucher",
+        postgresql_where=sa.text("type = 'auto_top_up' AND status = 'pending'"),
+    )
     op.drop_index("ix_voucher_user_id_id", table_name="voucher")
     op.drop_index(op.f("ix_voucher_redeemed_at"), table_name="voucher")
     op.drop_index(
@@ -725,6 +753,7 @@ def downgrade() -> None:
     op.drop_table("processor_customer")
     op.drop_index("uq_payment_method_processor_reference", table_name="payment_method")
     op.drop_index("ix_payment_method_user_id", table_name="payment_method")
+    op.drop_index("ix_payment_method_to_forget", table_name="payment_method")
     op.drop_table("payment_method")
     op.drop_index(op.f("ix_test_processor_record_parent_reference"), table_name="test_processor_record")
     op.drop_table("test_processor_record")

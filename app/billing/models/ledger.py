@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.billing.models.vouchers import Voucher
 from app.core.db import Base
 from app.core.types import Amount, BigId, LabelledEnum, enum_type
 from app.crm.models import User
@@ -58,6 +59,9 @@ class LedgerEntry(Base):
     balance_after: Mapped[Amount]
     session_id: Mapped[int | None] = mapped_column(ForeignKey("charging_session.id"))
     action_id: Mapped[int | None] = mapped_column(ForeignKey("action.id"))
+    #: a voucher is credited once
+    voucher_id: Mapped[int | None] = mapped_column(ForeignKey("voucher.id"), unique=True)
     description: Mapped[str | None] = mapped_column(Text)
 
     account: Mapped[BalanceAccount] = relationship()
+    voucher: Mapped[Voucher | None] = relationship()

@@ -6,6 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     CheckConstraint,
     Date,
@@ -20,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.billing.models.payment_methods import PaymentMethod
+from app.billing.models.transactions import Transaction
 from app.core.db import Base
 from app.core.models import Admin
 from app.core.types import Amount, BigId, LabelledEnum, enum_type
@@ -64,8 +66,11 @@ class AutoTopUp(Base):
     package_id: Mapped[int] = mapped_column(ForeignKey("top_up_package.id", ondelete="CASCADE"), index=True)
     payment_method_id: Mapped[int] = mapped_column(ForeignKey("payment_method.id", ondelete="CASCADE"), index=True)
     enabled_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    #: the debit (0: none yet) that brought the balance to the limit and was answered with a top-up: once for each
+    crossing_entry_id: Mapped[int | None] = mapped_column(BigInteger)
     #: after a decline: not tried again before this
     paused_until: Mapped[datetime | None]
+    declines: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     last_error: Mapped[str | None] = mapped_column(Text)
 
     user: Mapped[User] = relationship()
@@ -111,6 +116,12 @@ class Voucher(Base):
             postgresql_where=text("status = 'active' AND redeemed_at IS NULL"),
         ),
         Index("ix_voucher_user_id_id", "user_id", "id"),
+        Index(
+            "uq_voucher_auto_top_up_in_flight",
+            "user_id",
+            unique=True,
+            postgresql_where=text("type = 'auto_top_up' AND status = 'pending'"),
+        ),
     )
 
     id: Mapped[BigId]
@@ -135,6 +146,8 @@ class Voucher(Base):
 
     user: Mapped[User | None] = relationship()
     admin: Mapped[Admin | None] = relationship()
+    package: Mapped[TopUpPackage | None] = relationship()
+    transaction: Mapped[Transaction | None] = relationship()
 
     __mapper_args__ = {"version_id_col": version}
 
