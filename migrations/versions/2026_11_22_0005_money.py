@@ -638,6 +638,15 @@ def upgrade() -> None:
     op.create_foreign_key(
         op.f("fk_transaction_parent_id_transaction"), "transaction", "transaction", ["parent_id"], ["id"]
     )
+    op.create_index(
+        "ix_transaction_refunds",
+        "transaction",
+        ["session_id"],
+        unique=False,
+        postgresql_where=sa.text("type = 'refund'"),
+    )
+    op.add_column("mail", sa.Column("attachment_id", sa.BigInteger(), nullable=True))
+    op.create_foreign_key(op.f("fk_mail_attachment_id_stored_file"), "mail", "stored_file", ["attachment_id"], ["id"])
     op.add_column("user_account", sa.Column("company", sa.String(length=255), server_default="", nullable=False))
     op.add_column("user_account", sa.Column("vat_no", sa.String(length=40), server_default="", nullable=False))
     op.add_column("user_account", sa.Column("address", sa.String(length=255), server_default="", nullable=False))
@@ -660,6 +669,9 @@ def downgrade() -> None:
         op.execute(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
         if condition:
             op.execute(f"ALTER TABLE {table} ADD CONSTRAINT {name} CHECK ({condition})")
+    op.drop_constraint(op.f("fk_mail_attachment_id_stored_file"), "mail", type_="foreignkey")
+    op.drop_column("mail", "attachment_id")
+    op.drop_index("ix_transaction_refunds", table_name="transaction", postgresql_where=sa.text("type = 'refund'"))
     op.drop_column("user_account", "country")
     op.drop_column("user_account", "city")
     op.drop_column("user_account", "post_code")

@@ -32,12 +32,20 @@ class PaymentMethodStatus(LabelledEnum):
 
 
 class PaymentMethod(Base):
-    """A card (or the like) of a driver: the processor's token for it, and what may be shown."""
+    """A card (or the like) of a driver: the processor's token for it, and what may be shown.
+
+    ``forgotten_at``: when the processor was told that a removed one is not needed any more.
+    """
 
     __tablename__ = "payment_method"
     __table_args__ = (
         Index("uq_payment_method_processor_reference", "processor", "reference", unique=True),
         Index("ix_payment_method_user_id", "user_id"),
+        Index(
+            "ix_payment_method_to_forget",
+            "removed_at",
+            postgresql_where=text("removed_at IS NOT NULL AND forgotten_at IS NULL"),
+        ),
         CheckConstraint("exp_month BETWEEN 1 AND 12", name="month_range"),
         CheckConstraint("last4 ~ '^[0-9]{4}$'", name="last4_form"),
     )
@@ -56,6 +64,7 @@ class PaymentMethod(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_used_at: Mapped[datetime | None]
     removed_at: Mapped[datetime | None]
+    forgotten_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
     user: Mapped[User] = relationship()
