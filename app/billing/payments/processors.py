@@ -44,7 +44,8 @@ class Order:
     """What a processor is asked to do. ``amount`` in the currency's major unit, with ``exponent`` decimals.
 
     Charges and pre-authorizations name the payment method's ``token`` and ``customer``; captures, voids and refunds
-    the ``parent_reference``. ``key`` makes it happen once.
+    the ``parent_reference``. ``key`` makes it happen once; ``reference`` is what the processor has called this very
+    order in an answer so far.
     """
 
     operation: TransactionType
@@ -55,6 +56,7 @@ class Order:
     token: str | None = None
     customer: str | None = None
     parent_reference: str | None = None
+    reference: str | None = None
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -120,6 +122,14 @@ class Processor(Protocol):
 
     def perform(self, order: Order) -> Answer:
         """Do it once per key. Raises ProcessorUnreachable, ProcessorMisconfigured."""
+        ...
+
+    def find(self, order: Order) -> Answer | None:
+        """What has become of an order that may have been asked before, however long ago, by its ``reference`` or key.
+
+        None: nothing is known there of such an order, it may be asked (again). Changes nothing. Raises
+        ProcessorUnreachable, ProcessorMisconfigured.
+        """
         ...
 
     def customer(self, *, user_id: int, email: str, name: str) -> str:
