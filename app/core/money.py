@@ -52,16 +52,17 @@ def round_minor(amount: Decimal | Fraction, exponent: int) -> Decimal:
     Raises TypeError for anything but Decimal or Fraction, ValueError for NaN and infinity.
     """
     if isinstance(amount, Fraction):
-        return _round_fraction(amount, exponent)
+        return round_ratio(amount.numerator, amount.denominator, exponent)
     _require_decimal(amount)
     return amount.quantize(Decimal(1).scaleb(-exponent), rounding=ROUND_HALF_UP)
 
 
-def _round_fraction(amount: Fraction, exponent: int) -> Decimal:
-    doubled_denominator = 2 * amount.denominator
-    scaled = 2 * abs(amount.numerator) * 10**exponent
-    minor_units = (scaled + amount.denominator) // doubled_denominator
-    return Decimal(-minor_units if amount < 0 else minor_units).scaleb(-exponent)
+def round_ratio(numerator: int, denominator: int, exponent: int) -> Decimal:
+    """`round_minor` of numerator / denominator, which need not be in lowest terms: a Fraction would spend its time
+    on that. The denominator is above 0."""
+    scaled = 2 * abs(numerator) * 10**exponent
+    minor_units = (scaled + denominator) // (2 * denominator)
+    return Decimal(-minor_units if numerator < 0 else minor_units).scaleb(-exponent)
 
 
 def _require_decimal(amount: object) -> None:
@@ -165,8 +166,11 @@ def split_vat(gross: Money, vat_percent: Decimal) -> Price:
     _require_vat_percent(vat_percent)
     if not gross.in_minor_units:
         raise NotInMinorUnits(f"{gross} has more than {gross.currency.exponent} decimals")
-    exact_net = Fraction(gross.amount) * 100 / (100 + Fraction(vat_percent))
-    net = Money(round_minor(exact_net, gross.currency.exponent), gross.currency)
+    gross_over, gross_under = gross.amount.as_integer_ratio()
+    vat_over, vat_under = vat_percent.as_integer_ratio()
+    # gross * 100 / (100 + VAT), all of it in whole numbers
+    over, under = gross_over * 100 * vat_under, gross_under * (100 * vat_under + vat_over)
+    net = Money(round_ratio(over, under, gross.currency.exponent), gross.currency)
     return Price(gross=gross, net=net, vat=gross - net, vat_percent=vat_percent)
 
 

@@ -8,6 +8,7 @@ judged twice. So days of 23 and 25 hours need no rule of their own.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 _SECOND = timedelta(seconds=1)
@@ -30,8 +31,7 @@ def stretches(start: datetime, end: datetime, *, day_starts: time, night_starts:
         {
             instant
             for day in _dates(start.astimezone(zone).date() - _DAY, end.astimezone(zone).date() + _DAY)
-            for starts in (day_starts, night_starts)
-            for instant in _instants(datetime.combine(day, starts), zone)
+            for instant in _instants_of_day(day, day_starts, night_starts, timezone)
             if start < instant < end
         }
     )
@@ -60,6 +60,15 @@ def _dates(first: date, last: date) -> Iterator[date]:
     while day <= last:
         yield day
         day += _DAY
+
+
+@lru_cache(maxsize=4096)
+def _instants_of_day(day: date, day_starts: time, night_starts: time, timezone: str) -> tuple[datetime, ...]:
+    """Where day or night may begin on that day of the wall clock. Kept: a month's sessions ask for the same days."""
+    zone = ZoneInfo(timezone)
+    return tuple(
+        instant for starts in (day_starts, night_starts) for instant in _instants(datetime.combine(day, starts), zone)
+    )
 
 
 def _instants(local: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:

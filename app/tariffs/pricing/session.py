@@ -8,12 +8,13 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from fractions import Fraction
-from itertools import pairwise
-from operator import attrgetter
+from itertools import islice, pairwise
+from operator import attrgetter, le
+from typing import Any
 
-from app.core.money import Money, round_minor, split_vat
+from app.core.money import Money, round_ratio, split_vat
 from app.tariffs.pricing.lines import LineKind, PricedSession, PriceLine, Reading, Unit, require_utc, total_of
 from app.tariffs.pricing.periods import stretches
 from app.tariffs.pricing.snapshots import (
@@ -31,7 +32,7 @@ from app.tariffs.pricing.snapshots import (
 _MICROSECOND = timedelta(microseconds=1)
 _MICROSECONDS_PER_MINUTE = 60_000_000
 _MICROSECONDS_PER_HOUR = 3_600_000_000
-_SHOWN = Decimal("0.000001")
+_SHOWN_DECIMALS = 6
 _ONE = Fraction(1)
 _NO_TIME = timedelta(0)
 
@@ -192,8 +193,13 @@ def _register_at(readings: Sequence[Reading], at: datetime) -> Fraction:
     if following == len(readings):
         return Fraction(before.register_wh)
     after = readings[following]
-    passed = Fraction((at - before.at) // _MICROSECOND, (after.at - before.at) // _MICROSECOND)
-    return Fraction(before.register_wh) + Fraction(after.register_wh - before.register_wh) * passed
+    passed_us, whole_us = (at - before.at) // _MICROSECOND, (after.at - before.at) // _MICROSECOND
+    low, low_under = before.register_wh.as_integer_ratio()
+    high, high_under = after.register_wh.as_integer_ratio()
+    # low + (high - low) * passed / whole, over one denominator: reduced once instead of at each step
+    return Fraction(
+        low * high_under * (whole_us - passed_us) + high * low_under * passed_us, low_under * high_under * whole_us
+    )
 
 
 def _power_level_lines(snapshot: PowerLevelsTariff, course: _Course) -> Iterator[PriceLine]:
@@ -246,14 +252,15 @@ def _line(
     unit: Unit,
     unit_price: Decimal,
 ) -> PriceLine:
-    shown = Decimal(quantity.numerator) / Decimal(quantity.denominator)
+    over, under = quantity.numerator, quantity.denominator
+    price_over, price_under = unit_price.as_integer_ratio()
     return PriceLine(
         kind=kind,
         label=label,
-        quantity=shown.quantize(_SHOWN, rounding=ROUND_HALF_UP),
+        quantity=round_ratio(over, under, _SHOWN_DECIMALS),
         unit=unit,
         unit_price=unit_price,
-        amount=round_minor(Fraction(unit_price) * quantity, snapshot.currency.exponent),
+        amount=round_ratio(price_over * over, price_under * under, snapshot.currency.exponent),
     )
 
 
@@ -270,6 +277,9 @@ def _kw(power_w: int) -> str:
 
 
 def _require_rising(readings: Sequence[Reading]) -> None:
+    times, registers = [reading.at for reading in readings], [reading.register_wh for reading in readings]
+    if _never_falls(times) and _never_falls(registers):
+        return
     for before, after in pairwise(readings):
         if after.at < before.at:
             raise UnorderedReadings(f"The reading of {after.at} comes after the one of {before.at}")
@@ -277,3 +287,7 @@ def _require_rising(readings: Sequence[Reading]) -> None:
             raise FallingRegister(
                 f"The register falls from {before.register_wh} Wh to {after.register_wh} Wh at {after.at}"
             )
+
+
+def _never_falls(values: Sequence[Any]) -> bool:
+    return all(map(le, values, islice(values, 1, None)))
