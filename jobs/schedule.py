@@ -42,6 +42,7 @@ class Entry:
 TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.watch_connections, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.watch_sessions, timedelta(seconds=5), queue="urgent"),
+    Entry(tasks.stop_by_rules, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.expire_commands, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.watch_reservations, timedelta(seconds=5), queue="urgent"),
     Entry(tasks.run_mock_sessions, timedelta(seconds=5), queue="urgent"),

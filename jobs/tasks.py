@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.billing.payments import perform
-from app.charging import clockwork, commands, connectivity, mock
+from app.charging import clockwork, commands, connectivity, mock, stop_watch
 from app.charging.plans import local_list_sync
 from app.charging.recovery import outages, recovery
 from app.charging.reservations import clockwork as reservation_clockwork
@@ -48,6 +48,19 @@ def watch_sessions() -> int:
         except SQLAlchemyError:  # one of them must not keep the others from their work; the next tick repeats it
             log.exception("watch_sessions.failed", rule=due.__name__)
     return changed
+
+
+def stop_by_rules() -> int:
+    """Ask for the stop of sessions whose rules are broken, with or without a reading; a batch in each transaction."""
+    asked, after = 0, 0
+    while True:
+        with transaction() as session:
+            due = stop_watch.possibly_over(session, now=utcnow(), after=after)
+        if not due:
+            return asked
+        with transaction() as session:
+            asked += stop_watch.look_at(session, session_ids=due, now=utcnow())
+        after = due[-1]
 
 
 def recover_faults() -> int:

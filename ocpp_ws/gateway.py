@@ -22,7 +22,7 @@ from prometheus_client import Counter, Gauge
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.orm import Session
 
-from app.charging import connectivity
+from app.charging import connectivity, stop_notice, stop_watch
 from app.charging import station as stations
 from app.charging.connectivity import Connected, Seen
 from app.charging.security import certificates
@@ -128,6 +128,7 @@ class Gateway:
         for dialect in DIALECTS.values():
             codec.compile_schemas(dialect.version)
         events.publish_in_background()
+        stop_notice.serve(self._look_at_stop_rules)
         self.writer.start()
         self.journal.start()
         self.registry.beat()
@@ -269,6 +270,9 @@ class Gateway:
             of.connection.kick(NORMAL, "replaced by a newer connection")
 
     # ------------------------------------------------------------------ what handlers use
+
+    def _look_at_stop_rules(self, session_ids: list[int]) -> None:
+        self.transact(lambda session: stop_watch.look_at(session, session_ids=session_ids, now=utcnow()))
 
     def transact(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in a transaction; again when a deadlock or a lost connection undid it."""

@@ -25,6 +25,8 @@ from app.charging.models import LARGEST_ID, ChargingSession
 from app.charging.registers import RegisterState, normalise_reading
 from app.charging.session_meter import register_state
 from app.charging.station import Station
+from app.charging.stop_notice import Watch
+from app.charging.stop_watch import watch_of
 from app.core import events
 from app.core.group_commit import GroupCommit, Kind, WriteFailed
 
@@ -38,6 +40,8 @@ class SessionMeter:
     max_power_w: int | None
     register: RegisterState | None
     running: bool
+    #: None: no rule stops the session
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +180,16 @@ READINGS: Kind[Delivery] = Kind("meter", _write)
 
 
 def load_meter(
-    session: Session, *, station: Station, session_id: int | None = None, evse_id: int | None = None
+    session: Session,
+    *,
+    station: Station,
+    session_id: int | None = None,
+    evse_id: int | None = None,
+    now: datetime | None = None,
 ) -> SessionMeter | None:
     """The meter of a session of this station: by its number, else the one running on an EVSE. None when there is none.
 
-    A number of another station's session is no session of this one.
+    A number of another station's session is no session of this one. With ``now``, the session's stop rules are watched.
     """
     query = select(ChargingSession, Evse.max_power_w).join(Evse, Evse.id == ChargingSession.evse_id)
     running = (SessionStatus.ACTIVE, SessionStatus.STOPPING)
@@ -202,6 +211,7 @@ def load_meter(
         max_power_w=max_power_w,
         register=register_state(row) if row.started_at is not None else None,
         running=row.status in running,
+        watch=watch_of(session, row, now=now) if now is not None else None,
     )
 
 
@@ -232,6 +242,8 @@ def record(
             meter.register = before
         raise
     if delivery.advance is not None:
+        if meter is not None and meter.watch is not None:
+            meter.watch.heard(energy_wh=delivery.advance.energy_wh, now=now)
         events.publish_soon(
             {
                 "name": "session.metered",

@@ -27,6 +27,7 @@ from app.charging.registers import begin_register
 from app.charging.reservations import reserved
 from app.charging.session_meter import apply_register
 from app.charging.station import EvseRef, Station
+from app.charging.stop_agreement import agreed_rules
 from app.core import rates, settings
 from app.core.models import CurrencyRow
 from app.crm.models import User
@@ -241,6 +242,7 @@ def _give_tariff(session: Session, row: ChargingSession, remote: ChargingSession
     if remote is not None and remote.tariff_snapshot is not None:
         row.tariff_id, row.tariff_name = remote.tariff_id, remote.tariff_name
         row.currency, row.tariff_snapshot = remote.currency, remote.tariff_snapshot
+        row.stop_rules = remote.stop_rules
         return True
     try:
         _choose_tariff(session, row)
@@ -293,8 +295,9 @@ def take_snapshot(session: Session, *, tariff_id: int, evse: Evse) -> TariffSnap
 
 
 def set_tariff(session: Session, row: ChargingSession, snapshot: TariffSnapshot) -> None:
-    """Give a session the snapshot it is and always will be priced by."""
+    """Give a session the snapshot it is and always will be priced by, and the rules it is stopped by."""
     row.tariff_id = snapshot.tariff_id
     row.tariff_name = snapshot.name
     row.currency = snapshot.currency.code
     row.tariff_snapshot = snapshot_to_json(snapshot)
+    row.stop_rules = agreed_rules(session, snapshot)

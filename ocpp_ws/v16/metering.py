@@ -44,7 +44,10 @@ def _meter(of: Served, transaction_id: int | None, evse_id: int | None) -> Sessi
     meter = of.meters.get(key)
     if meter is None:
         number = transaction_id if transaction_id and transaction_id > 0 else None
-        meter = of.transact(lambda session: load_meter(session, station=of.station, session_id=number, evse_id=evse_id))
+        now = now_of(of.connection) if of.connection is not None else None
+        meter = of.transact(
+            lambda session: load_meter(session, station=of.station, session_id=number, evse_id=evse_id, now=now)
+        )
         if meter is not None:
             # a session of its EVSE is one object under both keys, so that its register advances once
             meter = of.meters.setdefault(meter.session_id, meter)

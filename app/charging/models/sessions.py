@@ -177,7 +177,7 @@ class ChargingSession(Base):
     payer_partner_id: Mapped[int | None] = mapped_column(ForeignKey("partner.id"), index=True)
     #: when the session is to be stopped, as it was agreed at the start (`app.charging.stop_rules`)
     stop_rules: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    #: the rule that has asked the station to stop, when first, and how often
+    #: the rule that has asked the station to stop, when last, and how often
     stop_rule: Mapped[str | None] = mapped_column(String(60))
     stop_rule_at: Mapped[datetime | None]
     stop_rule_attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
