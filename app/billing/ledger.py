@@ -15,7 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from app.billing.models import BalanceAccount, LedgerEntry, LedgerEntryType
+from app.billing.codes import issue
+from app.billing.models import BalanceAccount, LedgerEntry, LedgerEntryType, VoucherStatus, VoucherType
 from app.core import events
 from app.core.actions import open_action
 from app.core.models import HOUSE_PARTNER_ID, ActionStatus, Admin, CurrencyRow
@@ -49,16 +50,17 @@ def credit(
     now: datetime,
     action_id: int | None = None,
     session_id: int | None = None,
+    voucher_id: int | None = None,
     description: str | None = None,
 ) -> LedgerEntry:
-    """Add ``amount`` to a user's balance, once per ``reference``; flushes.
+    """Add ``amount`` to a user's balance, once per ``reference``; flushes. ``voucher_id``: the voucher redeemed.
 
     The same reference again returns the first entry and changes nothing. When the balance comes back from
     below zero, ``balance.settled`` is announced (user_id, currency).
     Raises LedgerConflict, InvalidLedgerAmount, UnknownCurrency.
     """
-    amount = _checked(session, amount, currency)
-    movement = _Movement(type, amount, reference, now, action_id, session_id, description)
+    amount = checked_amount(session, amount, currency)
+    movement = _Movement(type, amount, reference, now, action_id, session_id, voucher_id, description)
     return _book(session, _locked_account(session, user_id, currency), movement)
 
 
@@ -80,8 +82,8 @@ def debit(
     The same reference again returns the first entry and changes nothing.
     Raises LedgerConflict, InvalidLedgerAmount, UnknownCurrency.
     """
-    amount = _checked(session, amount, currency)
-    movement = _Movement(type, -amount, reference, now, action_id, session_id, description)
+    amount = checked_amount(session, amount, currency)
+    movement = _Movement(type, -amount, reference, now, action_id, session_id, None, description)
     return _book(session, _locked_account(session, user_id, currency), movement)
 
 
@@ -108,11 +110,12 @@ def add_balance(
     actor: Admin | None,
     now: datetime,
 ) -> LedgerEntry:
-    """The action "Add balance": its row in the Actions log and the credit "Operator top up", in one; flushes.
+    """The action "Add balance": its row in the Actions log, a voucher redeemed at once, and the credit; flushes.
 
-    Manual, "Add to User's Balance". Raises ReasonRequired, InvalidLedgerAmount, UnknownCurrency.
+    Manual, "Add to User's Balance": "the system generates and redeems a voucher to the user's account".
+    Raises ReasonRequired, InvalidLedgerAmount, UnknownCurrency.
     """
-    amount = _checked(session, amount, currency)
+    amount = checked_amount(session, amount, currency)
     account = _locked_account(session, user.id, currency)
     return _book_action(session, account, user, amount, reason, actor, now)
 
@@ -133,13 +136,13 @@ def bring_balance_to(
     much is going on. Raises ReasonRequired, InvalidLedgerAmount, UnknownCurrency.
     """
     if target:
-        target = _checked(session, target, currency)
+        target = checked_amount(session, target, currency)
     if balance(session, user_id=user.id, currency=currency) == target:
         return None
     account = _locked_account(session, user.id, currency)
     if account.balance == target:
         return None  # somebody else has just brought it there
-    amount = _checked(session, abs(target - account.balance), currency)
+    amount = checked_amount(session, abs(target - account.balance), currency)
     signed_amount = amount if target > account.balance else -amount
     return _book_action(session, account, user, signed_amount, reason, actor, now)
 
@@ -153,7 +156,7 @@ def _book_action(
     actor: Admin | None,
     now: datetime,
 ) -> LedgerEntry:
-    """Credit or debit what an operator decided, as an action with its entry."""
+    """Credit or debit what an operator decided, as an action with its entry; what is added, by a voucher."""
     adds = signed_amount > 0
     action = open_action(
         session,
@@ -168,6 +171,22 @@ def _book_action(
         user_id=user.id,
         now=now,
     )
+    voucher = None
+    if adds:
+        voucher = issue(
+            session,
+            type=VoucherType.OPERATOR_TOP_UP,
+            status=VoucherStatus.ACTIVE,
+            created_at=now,
+            amount=signed_amount,
+            currency=account.currency,
+            redeemed_at=now,
+            user_id=user.id,
+            created_by_id=actor.id if actor else None,
+            created_by=action.initiated_by,
+            description=action.reason,
+            action_id=action.id,
+        )
     movement = _Movement(
         type=LedgerEntryType.OPERATOR_TOP_UP if adds else LedgerEntryType.CORRECTION,
         signed_amount=signed_amount,
@@ -175,13 +194,17 @@ def _book_action(
         now=now,
         action_id=action.id,
         session_id=None,
+        voucher_id=voucher.id if voucher else None,
         description=action.reason,
     )
     return _book(session, account, movement)
 
 
-def _checked(session: Session, amount: Decimal, currency: str) -> Decimal:
-    """The amount, written with the currency's decimals, if it may be booked."""
+def checked_amount(session: Session, amount: Decimal, currency: str) -> Decimal:
+    """The amount, written with the currency's decimals, if it may be booked.
+
+    Raises InvalidLedgerAmount, UnknownCurrency.
+    """
     row = session.get(CurrencyRow, currency)
     if row is None:
         raise UnknownCurrency(f"there is no currency {currency!r}")
@@ -218,6 +241,7 @@ class _Movement:
     now: datetime
     action_id: int | None
     session_id: int | None
+    voucher_id: int | None
     description: str | None
 
     @property
@@ -245,6 +269,7 @@ def _book(session: Session, account: BalanceAccount, movement: _Movement) -> Led
             balance_after=after,
             session_id=movement.session_id,
             action_id=movement.action_id,
+            voucher_id=movement.voucher_id,
             description=movement.description,
         )
         .on_conflict_do_nothing(index_elements=["reference"])
