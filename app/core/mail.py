@@ -25,9 +25,12 @@ def queue_mail(
     body: str,
     html: str | None = None,
     answers: str | None = None,
+    attachment_id: int | None = None,
     now: datetime,
 ) -> Mail | None:
     """Write a mail to the outbox; None when one of this key is there for this recipient already. Flushes.
+
+    ``attachment_id`` is of a stored file that goes with it, and stays as long as the mail does.
 
     ``key`` is what the mail is about (``outage:17``), at most 120 characters: whoever says the same again, also at the
     same moment, says nothing. ``answers`` is the key of an earlier mail to the same recipient: both stand in one
@@ -42,6 +45,7 @@ def queue_mail(
             body=_storable(body),
             html=None if html is None else _storable(html),
             answers=answers,
+            attachment_id=attachment_id,
             created_at=now,
             next_attempt_at=now,
         )

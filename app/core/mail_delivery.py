@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from app.core import outbox, smtp
+from app.core.files import StoredFile, file_bytes
 
 log = structlog.get_logger(__name__)
 
@@ -40,9 +41,10 @@ def send_due(transaction: Transaction, *, clock: Callable[[], datetime], budget_
                 if mail is None:
                     break
                 session.flush()
+                attachment = _attachment(session, mail.attachment_id)
                 session.expunge(mail)
             try:
-                message = smtp.build_message(mail, server, now=clock())
+                message = smtp.build_message(mail, server, now=clock(), attachment=attachment)
                 if connection is None:
                     connection = conversation.enter_context(smtp.Connection(server))
                 connection.send(message)
@@ -61,3 +63,11 @@ def send_due(transaction: Transaction, *, clock: Callable[[], datetime], budget_
                 outbox.record_sent(session, mail_id=mail.id, now=clock())
             sent += 1
     return sent
+
+
+def _attachment(session: Session, file_id: int | None) -> smtp.Attachment | None:
+    """A stored file whole: what goes by mail is small."""
+    if file_id is None:
+        return None
+    file = session.get_one(StoredFile, file_id)
+    return smtp.Attachment(file.name, file.content_type, file_bytes(session, file_id=file_id))

@@ -286,6 +286,8 @@ class Mail(Base):
     html: Mapped[str | None] = mapped_column(Text)
     #: the key of the earlier mail that this one is an answer to: both stand in one thread
     answers: Mapped[str | None] = mapped_column(String(120))
+    #: a stored file that goes with it
+    attachment_id: Mapped[int | None] = mapped_column(ForeignKey("stored_file.id"))
     status: Mapped[MailStatus] = mapped_column(enum_type(MailStatus, "mail_status"), server_default="waiting")
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -102,8 +102,17 @@ def wire_address(address: str) -> str:
         raise MailRefused(f"“{domain}” is not a domain", permanent=True) from None
 
 
-def build_message(mail: Mail, server: Server, *, now: datetime) -> EmailMessage:
-    """The message of a row. Raises MailRefused when its recipient is no address."""
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with a mail."""
+
+    name: str
+    content_type: str
+    data: bytes
+
+
+def build_message(mail: Mail, server: Server, *, now: datetime, attachment: Attachment | None = None) -> EmailMessage:
+    """The message of a row, with what is attached to it. Raises MailRefused when its recipient is no address."""
     sender, recipient = wire_address(server.sender), wire_address(mail.recipient)
     message = EmailMessage(policy=SMTP if (sender + recipient).isascii() else SMTPUTF8)
     domain = sender.rpartition("@")[2]
@@ -120,6 +129,9 @@ def build_message(mail: Mail, server: Server, *, now: datetime) -> EmailMessage:
     message.set_content(mail.body)
     if mail.html:
         message.add_alternative(mail.html, subtype="html")
+    if attachment is not None:
+        kind, _, subtype = attachment.content_type.partition("/")
+        message.add_attachment(attachment.data, maintype=kind, subtype=subtype, filename=one_line(attachment.name))
     return message
 
 
