@@ -10,6 +10,7 @@ from flask_wtf import CSRFProtect
 from htmx_flask import Htmx
 
 import app.models  # noqa: F401 (mappers name one another)
+from app.billing import top_up_answers  # noqa: F401 (it makes itself known)
 from app.billing.payments import stripe_processor, test_processor  # noqa: F401 (they make themselves known)
 from app.charging import listeners
 from app.core import db, events, health, logs

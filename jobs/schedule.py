@@ -51,6 +51,8 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.watch_outages, timedelta(seconds=10), queue="urgent"),
     Entry(tasks.bill_finished_sessions, timedelta(seconds=30)),
     Entry(tasks.perform_payments, timedelta(seconds=2)),
+    Entry(tasks.top_up_balances, timedelta(seconds=2)),
+    Entry(tasks.expire_vouchers, timedelta(minutes=1)),
     Entry(tasks.send_mails, timedelta(seconds=10)),
     Entry(tasks.configure_stations, timedelta(seconds=5)),
     Entry(tasks.watch_transfers, timedelta(seconds=10)),

@@ -7,6 +7,7 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.billing import auto_top_up, vouchers
 from app.billing.payments import perform
 from app.charging import clockwork, commands, connectivity, mock, stop_watch
 from app.charging.plans import local_list_sync
@@ -105,6 +106,22 @@ def settle_payments() -> int:
     while asked := perform.perform_due(transaction, clock=utcnow):
         done += asked
     return done
+
+
+def top_up_balances() -> int:
+    """Buy packages for those whose balance has reached the limit; ``perform_payments`` charges for them."""
+    return auto_top_up.begin_due(transaction, clock=utcnow)
+
+
+def expire_vouchers() -> int:
+    """Expire vouchers whose last day is over."""
+    expired = 0
+    while True:
+        with transaction() as session:
+            done = vouchers.expire(session, now=utcnow())
+        expired += done
+        if done < vouchers.BATCH:
+            return expired
 
 
 def expire_commands() -> int:

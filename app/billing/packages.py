@@ -63,8 +63,8 @@ def move(session: Session, *, package: TopUpPackage, up: bool, actor: Admin | No
 
     Manual, "Re-ordering Top-Up Packages". All packages are locked, so that two who move at once do not mix them up.
     """
-    session.scalars(select(TopUpPackage).order_by(TopUpPackage.id).with_for_update(key_share=True)).all()
-    session.expire_all()
+    locking = select(TopUpPackage).order_by(TopUpPackage.id).with_for_update(key_share=True)
+    session.scalars(locking.execution_options(populate_existing=True)).all()
     packages = ordered(session)
     place = packages.index(package)
     other = place - 1 if up else place + 1
