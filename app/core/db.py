@@ -118,3 +118,15 @@ def transaction() -> Iterator[Session]:
         raise
     finally:
         db.session.remove()
+
+
+@contextmanager
+def separate_transaction() -> Iterator[Session]:
+    """As ``transaction``, with a session and connection of its own: whatever the request has loaded stays as it is.
+
+    For screens that commit, wait for somebody outside, and then show what came of it: ``transaction`` would end the
+    request's session, and with it who is signed in. Whoever holds row locks commits first, or waits for itself.
+    """
+    with Session(db.engine) as own:
+        yield own
+        own.commit()

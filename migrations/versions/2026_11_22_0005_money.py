@@ -598,7 +598,7 @@ def upgrade() -> None:
         "transaction",
         ["next_attempt_at"],
         unique=False,
-        postgresql_where=sa.text("status = 'pending'"),
+        postgresql_where=sa.text("next_attempt_at IS NOT NULL"),
     )
     op.create_index(
         "ix_transaction_held",
@@ -692,7 +692,9 @@ def downgrade() -> None:
         table_name="transaction",
         postgresql_where=sa.text("type = 'preauthorization' AND closed_at IS NULL"),
     )
-    op.drop_index("ix_transaction_due", table_name="transaction", postgresql_where=sa.text("status = 'pending'"))
+    op.drop_index(
+        "ix_transaction_due", table_name="transaction", postgresql_where=sa.text("next_attempt_at IS NOT NULL")
+    )
     op.drop_index(op.f("ix_transaction_authorization_id"), table_name="transaction")
     op.drop_column("transaction", "closed_at")
     op.drop_column("transaction", "next_attempt_at")

@@ -75,7 +75,7 @@ class Transaction(Base):
         Index("ix_transaction_user_id_id", "user_id", "id"),
         Index("ix_transaction_partner_id_id", "partner_id", "id"),
         Index("ix_transaction_refunds", "session_id", postgresql_where=text("type = 'refund'")),
-        Index("ix_transaction_due", "next_attempt_at", postgresql_where=text("status = 'pending'")),
+        Index("ix_transaction_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
         Index("ix_transaction_owed", "user_id", postgresql_where=text("status = 'outstanding'")),
         Index(
             "ix_transaction_held",

@@ -1,54 +1,77 @@
 """A transaction's way to its processor and back: asked outside any database transaction, answered once.
 
 Three steps, each of which may be the last before the process dies: the row says that it is being asked (committed),
-the processor is asked, the answer is recorded (committed). What was asked and never answered is asked again with the
-same key, so that nobody is charged twice. product.md, "Money".
+the processor is asked, the answer is recorded (committed). What was asked and never answered is looked up, and asked
+again with the same key, so that nobody is charged twice. That is also how a lost webhook is made good: what a
+processor is still working on, what waits for the driver's authentication, and what was given up without an answer is
+looked up again and again, for a month. product.md, "Money"; docs/adr/0013.
+
+``transact`` opens a database transaction: app.core.db.transaction in jobs and the gateway; screens give
+app.core.db.separate_transaction, which leaves the request's own session (and who is signed in) alone. All of it needs
+an application context.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
-from app.billing.models import (
-    PaymentMethod,
-    ProcessorCustomer,
-    Transaction,
-    TransactionEvent,
-    TransactionPurpose,
-    TransactionStatus,
-    TransactionType,
+from app.billing.models import Transaction, TransactionStatus
+from app.billing.payments import asking
+from app.billing.payments.asking import Question, Reply, attempt_key
+from app.billing.payments.changes import LOOK_UP_FIRST, cancel, change, follow_up, locked, retry
+from app.billing.payments.history import (
+    ANSWERED,
+    ASKED,
+    CONTRADICTION,
+    LOOKED_UP,
+    NOT_ANSWERED,
+    Attempts,
+    attempts,
+    note,
 )
-from app.billing.payments import processors
 from app.billing.payments.lifecycle import PaymentEvent, PaymentLifecycleError, next_status
-from app.billing.payments.processors import (
-    Answer,
-    AnswerKind,
-    Order,
-    ProcessorMisconfigured,
-    ProcessorUnreachable,
-    UnknownProcessor,
-)
-from app.core import events
-from app.core.models import CurrencyRow
+from app.billing.payments.processors import Answer, AnswerKind, ProcessorMisconfigured, UnknownProcessor
+
+__all__ = [
+    "Transact",
+    "attempt_key",
+    "cancel",
+    "change",
+    "follow_up",
+    "locked",
+    "look_up",
+    "note",
+    "perform",
+    "perform_due",
+    "record_answer",
+    "retry",
+]
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
 Transact = Callable[[], AbstractContextManager[Session]]
-FollowUp = Callable[[Session, Transaction, datetime], None]
 
 #: after the nth attempt without an answer the next follows after this long; the last is repeated until GIVE_UP_AFTER
 BACKOFF = (timedelta(seconds=15), timedelta(minutes=1), timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2))
-#: processors keep idempotency keys for a day: later the same key could charge again
-GIVE_UP_AFTER = timedelta(hours=23)
+#: counted from when the current attempt was first asked; later the processor may no longer know the key
+GIVE_UP_AFTER = asking.KEY_KNOWN_FOR
 #: an attempt that has not been answered for so long belongs to a process that died
 ASKED_TOO_LONG_AGO = timedelta(minutes=2)
+#: what may still change at the processor is looked up (after an hour, then ever more seldom) at most for so long
+LOOK_UP_FOR = timedelta(days=30)
+#: what a processor is working on: after this, then ever more seldom, until it is done
+WORKING_FIRST = timedelta(minutes=2)
+#: after a mistake of ours
+PUT_OFF = timedelta(minutes=5)
 BATCH = 100
 
 _EVENTS = {
@@ -56,249 +79,250 @@ _EVENTS = {
     AnswerKind.DECLINED: PaymentEvent.DECLINED,
     AnswerKind.AUTHENTICATION_REQUIRED: PaymentEvent.AUTHENTICATION_REQUIRED,
 }
-
-_follow_ups: dict[TransactionPurpose, FollowUp] = {}
-
-
-def follow_up(purpose: TransactionPurpose) -> Callable[[FollowUp], FollowUp]:
-    """Register what follows when a transaction of a purpose changes its state, in the same database transaction."""
-
-    def register(function: FollowUp) -> FollowUp:
-        _follow_ups[purpose] = function
-        return function
-
-    return register
-
-
-@dataclass(frozen=True)
-class _Ask:
-    """What is to be asked, and whom."""
-
-    processor: processors.Processor
-    order: Order
+#: Pending is asked; the others are looked up when they have a next attempt
+_DUE = (
+    TransactionStatus.PENDING,
+    TransactionStatus.AUTHENTICATION_REQUIRED,
+    TransactionStatus.OUTSTANDING,
+    TransactionStatus.FAILED,
+)
+#: two that lock the same rows in another order: PostgreSQL ends one of them, which may try again
+_LOST_A_RACE = frozenset({"40P01", "40001"})
 
 
 def perform(transact: Transact, *, transaction_id: int, clock: Callable[[], datetime]) -> TransactionStatus:
     """Ask the processor about one pending transaction and record its answer. Returns the state it is in then.
 
-    Anything but Pending is left as it is. Nobody else asks about it at the same time for two minutes.
+    Anything but Pending is left as it is, and so is what somebody else is asking about: for two minutes it is theirs.
     """
-    with transact() as session:
-        ask = _begin(session, transaction_id=transaction_id, now=clock())
-        status = session.get_one(Transaction, transaction_id).status
-    if ask is None:
+
+    def begin(session: Session) -> tuple[Question | None, TransactionStatus]:
+        asked = _begin(session, locked(session, transaction_id), now=clock())
+        return asked, session.get_one(Transaction, transaction_id).status
+
+    asked, status = _in(transact, begin)
+    if asked is None:
         return status
-    answer: Answer | None = None
-    problem = ""
-    try:
-        answer = ask.processor.perform(ask.order)
-    except (ProcessorUnreachable, ProcessorMisconfigured) as error:
-        problem = str(error)
-    except Exception as error:  # an adapter's own mistake: nothing is known, so the same is asked again later
-        log.exception("payment.adapter_failed", transaction_id=transaction_id)
-        problem = f"{type(error).__name__}: {error}"
+    reply = asking.ask(asked)
+    return _in(transact, lambda session: _write_down(session, transaction_id, reply, now=clock()))
+
+
+def look_up(transact: Transact, *, transaction_id: int, clock: Callable[[], datetime]) -> TransactionStatus:
+    """See what has become of a transaction that the processor may know more about than we do. Returns its state.
+
+    Such is one that waits for the driver's authentication, and one that was given up without an answer. Nothing is
+    asked for: money only moves in our books.
+    """
+
+    def begin(session: Session) -> tuple[Question | None, TransactionStatus]:
+        row = locked(session, transaction_id)
+        if row.status not in _DUE or row.next_attempt_at is None or row.next_attempt_at > clock():
+            return None, row.status
+        history = attempts(session, row)
+        row.next_attempt_at = clock() + ASKED_TOO_LONG_AGO  # nobody else looks it up meanwhile
+        try:
+            return asking.question(session, row, history, now=clock()), row.status
+        except (UnknownProcessor, ProcessorMisconfigured):
+            _plan_look_up(row, history, now=clock())
+            return None, row.status
+
+    asked, status = _in(transact, begin)
+    if asked is None or status is TransactionStatus.PENDING:
+        return status
+    reply = asking.look_up(asked)
+    return _in(transact, lambda session: _write_found(session, transaction_id, reply, now=clock()))
+
+
+def _in(transact: Transact, work: Callable[[Session], T]) -> T:
+    for _ in range(2):
+        try:
+            with transact() as session:
+                return work(session)
+        except OperationalError as error:
+            if getattr(error.orig, "sqlstate", None) not in _LOST_A_RACE:
+                raise
     with transact() as session:
-        if answer is None:
-            return _postpone(session, transaction_id=transaction_id, problem=problem, now=clock())
-        return record_answer(session, transaction_id=transaction_id, answer=answer, told_by="Answered", now=clock())
+        return work(session)
 
 
-def _begin(session: Session, *, transaction_id: int, now: datetime) -> _Ask | None:
-    """Claim the attempt and build the order; None when there is nothing to ask. Flushes."""
-    row = session.get_one(Transaction, transaction_id, with_for_update=True)
+def _begin(session: Session, row: Transaction, *, now: datetime) -> Question | None:
+    """Claim the attempt and build the question; None when there is nothing to ask. Flushes."""
     if row.status is not TransactionStatus.PENDING:
         return None
     if row.asked_at is not None and row.asked_at > now - ASKED_TOO_LONG_AGO:
         return None  # somebody is asking right now
+    history = attempts(session, row)
     try:
-        asked = processors.processor(session, row.processor)
+        asked = asking.question(session, row, history, now=now)
     except (UnknownProcessor, ProcessorMisconfigured) as error:
-        _postpone(session, transaction_id=row.id, problem=str(error), now=now)
+        _postpone(session, row, history, Reply(key=attempt_key(row), problem=str(error)), now=now)
         return None
-    order = _order(session, row)
     row.asked_at, row.updated_at = now, now
     row.next_attempt_at = now + ASKED_TOO_LONG_AGO
-    note(session, row, "Asked", now=now, message=f"{row.type.label} of {row.amount:f} {row.currency}")
+    if asked.may_be_asked:
+        amount = f"{row.amount:.{asked.order.exponent}f} {row.currency}"
+        detail: dict[str, object] = {"key": asked.order.key, "payment_method_id": row.payment_method_id}
+        note(session, row, ASKED, now=now, message=f"{row.type.label} of {amount}", detail=detail)
     session.flush()
-    return _Ask(asked, order)
+    return asked
 
 
-def _order(session: Session, row: Transaction) -> Order:
-    method = session.get(PaymentMethod, row.payment_method_id) if row.payment_method_id else None
-    customer = session.get(ProcessorCustomer, (row.user_id, row.processor)) if row.user_id else None
-    parent = session.get(Transaction, row.parent_id) if row.parent_id else None
-    return Order(
-        operation=row.type,
-        key=attempt_key(row),
-        amount=row.amount,
-        currency=row.currency,
-        exponent=session.get_one(CurrencyRow, row.currency).exponent,
-        token=method.reference if method and row.parent_id is None else None,
-        customer=customer.reference if customer else None,
-        parent_reference=parent.processor_reference if parent else None,
-        description=row.description or _description(row),
-        metadata={"transaction_id": str(row.id), "session_id": str(row.session_id or "")},
-    )
+def _write_down(session: Session, transaction_id: int, reply: Reply, *, now: datetime) -> TransactionStatus:
+    row = locked(session, transaction_id)
+    history = attempts(session, row)
+    _note_settled(session, row, history, reply, now=now)
+    if reply.answer is not None:
+        return record_answer(
+            session, transaction_id=row.id, answer=reply.answer, told_by=ANSWERED, key=reply.key, now=now
+        )
+    if row.status is TransactionStatus.PENDING and reply.key == attempt_key(row):
+        _postpone(session, row, history, reply, now=now)
+    return row.status
 
 
-def _description(row: Transaction) -> str:
-    if row.session_id is not None:
-        return f"Charging session {row.session_id}"
-    return "Top-up" if row.purpose is TransactionPurpose.TOP_UP else row.type.label
+def _note_settled(session: Session, row: Transaction, history: Attempts, reply: Reply, *, now: datetime) -> None:
+    for key in reply.settled:
+        if key in history.unknown:
+            del history.unknown[key]
+            said = "Nothing came of an attempt that was given up."
+            note(session, row, LOOKED_UP, now=now, message=said, detail={"key": key, "settled": True})
 
 
-def attempt_key(row: Transaction) -> str:
-    """The idempotency key of the current attempt: an attempt that was declined is not the next one."""
-    return row.idempotency_key if row.attempts == 0 else f"{row.idempotency_key}:{row.attempts + 1}"
+def _postpone(session: Session, row: Transaction, history: Attempts, reply: Reply, *, now: datetime) -> None:
+    """Nothing came back: ask again later, or give up when the processor would no longer know the key. Flushes.
 
-
-def _postpone(session: Session, *, transaction_id: int, problem: str, now: datetime) -> TransactionStatus:
-    """Nothing is known: ask again later, or give up when the processor would no longer know the key. Flushes."""
-    row = session.get_one(Transaction, transaction_id, with_for_update=True)
-    if row.status is not TransactionStatus.PENDING:
-        return row.status
-    note(session, row, "Not answered", now=now, message=problem)
-    asked = sum(1 for each in row.events if each.event == "Not answered")
+    ``reply`` without a problem: the processor does not know of it, and the key is too old to be asked again.
+    """
+    problem = reply.problem or "The processor does not know of it."
+    note(session, row, NOT_ANSWERED, now=now, message=problem, detail={"key": reply.key})
     row.asked_at = None
     row.failure_reason = problem
-    row.next_attempt_at = now + BACKOFF[min(asked, len(BACKOFF)) - 1 if asked else 0]
-    if row.created_at < now - GIVE_UP_AFTER:
-        _change(session, row, PaymentEvent.GIVEN_UP, now=now)
+    row.next_attempt_at = now + BACKOFF[min(history.unanswered, len(BACKOFF) - 1)]
+    if (history.asked_at or history.began_at) <= now - GIVE_UP_AFTER:
+        known = history.asked_at is None or not reply.problem
+        detail: dict[str, object] = {"key": reply.key, **({"settled": True} if known else {})}
+        note(session, row, PaymentEvent.GIVEN_UP.label, now=now, message=problem, detail=detail)
+        change(session, row, PaymentEvent.GIVEN_UP, now=now, reason=f"{PaymentEvent.GIVEN_UP.label}. {problem}")
+        row.next_attempt_at = None if known else now + LOOK_UP_FIRST
+    session.flush()
+
+
+def _write_found(session: Session, transaction_id: int, reply: Reply, *, now: datetime) -> TransactionStatus:
+    row = locked(session, transaction_id)
+    history = attempts(session, row)
+    _note_settled(session, row, history, reply, now=now)
+    waits = row.status is TransactionStatus.AUTHENTICATION_REQUIRED
+    news = (AnswerKind.SUCCEEDED, AnswerKind.DECLINED) if waits else (AnswerKind.SUCCEEDED,)
+    if reply.answer is not None and reply.answer.kind in news:
+        record_answer(session, transaction_id=row.id, answer=reply.answer, told_by=LOOKED_UP, key=reply.key, now=now)
+    if row.status in _DUE and row.status is not TransactionStatus.PENDING:
+        _plan_look_up(row, history, now=now)
     session.flush()
     return row.status
+
+
+def _plan_look_up(row: Transaction, history: Attempts, *, now: datetime) -> None:
+    """When to look again at what may have become something else; never, once that is certain or a month has gone."""
+    open_ = history.unknown or row.status is TransactionStatus.AUTHENTICATION_REQUIRED
+    age = now - (history.asked_at or history.began_at)
+    row.next_attempt_at = now + max(LOOK_UP_FIRST, age / 4) if open_ and age < LOOK_UP_FOR else None
 
 
 def record_answer(
-    session: Session, *, transaction_id: int, answer: Answer, told_by: str, now: datetime
+    session: Session,
+    *,
+    transaction_id: int,
+    answer: Answer,
+    told_by: str,
+    now: datetime,
+    key: str | None = None,
 ) -> TransactionStatus:
     """Write down what a processor said, once, and let whoever it concerns follow it up. Flushes. Returns the state.
 
-    ``told_by`` is how it was learnt, for the history: Answered, Webhook. An answer that cannot follow the state (a
-    late decline of what has succeeded) is noted and changes nothing.
+    ``told_by`` is how it was learnt, for the history: Answered, Webhook. ``key``: the attempt it is about, when that is
+    known: an earlier attempt's decline comes late and changes nothing, its success is money that has moved. An answer
+    that cannot follow the state (a late decline of what has succeeded) is noted as a contradiction and changes nothing.
     """
-    row = session.get_one(Transaction, transaction_id, with_for_update=True)
-    if answer.reference:
-        row.processor_reference = answer.reference
-    if answer.kind is AnswerKind.PENDING:
-        note(session, row, told_by, now=now, reference=answer.reference, message="The processor is working on it")
-        session.flush()
-        return row.status
-    event = _EVENTS[answer.kind]
-    message = answer.message or event.label
-    note(session, row, told_by, now=now, reference=answer.reference, message=message, detail=dict(answer.detail))
-    try:
-        _change(session, row, event, now=now, reason=None if event is PaymentEvent.SUCCEEDED else message)
-    except PaymentLifecycleError as error:
-        note(session, row, "Contradiction", now=now, message=str(error))
-        log.error("payment.contradiction", transaction_id=row.id, error=str(error))
+    row = locked(session, transaction_id)
+    history = attempts(session, row)
+    late = key is not None and key != attempt_key(row)
+    late = late or (answer.reference in history.earlier and answer.reference not in history.references)
+    event = _EVENTS.get(answer.kind)
+    detail: dict[str, object] = {**answer.detail, **({"stale": True} if late else {})}
+    message = answer.message or (event.label if event else "The processor is working on it")
+    note(session, row, told_by, now=now, reference=answer.reference, message=message, detail=detail)
+    if event is None:
+        if row.status is TransactionStatus.PENDING:
+            row.processor_reference = row.processor_reference if late else answer.reference or row.processor_reference
+            row.asked_at = None
+            row.next_attempt_at = now + max(WORKING_FIRST, (now - (history.asked_at or now)) / 4)
+    elif not late or event is PaymentEvent.SUCCEEDED:
+        _take(session, row, history, answer, event, key=key, message=message, now=now)
     session.flush()
     return row.status
 
 
-def retry(session: Session, *, row: Transaction, payment_method: PaymentMethod | None, now: datetime) -> None:
-    """Have a declined transaction asked anew, as another attempt, perhaps by another payment method. Flushes.
-
-    ``row`` is locked by the caller. Raises PaymentLifecycleError.
-    """
-    if payment_method is not None:
-        row.payment_method_id, row.processor = payment_method.id, payment_method.processor
-    row.attempts += 1
-    row.asked_at = None
-    row.next_attempt_at = now
-    method = str(payment_method) if payment_method else None
-    note(session, row, PaymentEvent.RETRIED.label, now=now, message=method)
-    _change(session, row, PaymentEvent.RETRIED, now=now)
-
-
-def cancel(session: Session, *, row: Transaction, reason: str, now: datetime) -> None:
-    """End a transaction of which nothing shall come. ``row`` is locked. Flushes. Raises PaymentLifecycleError."""
-    note(session, row, PaymentEvent.CANCELLED.label, now=now, message=reason)
-    _change(session, row, PaymentEvent.CANCELLED, now=now, reason=reason)
-
-
-def change(
-    session: Session, row: Transaction, event: PaymentEvent, *, now: datetime, reason: str | None = None
-) -> None:
-    """Let something happen to a locked transaction without its processor. Flushes. Raises PaymentLifecycleError."""
-    _change(session, row, event, now=now, reason=reason)
-
-
-def _change(
-    session: Session, row: Transaction, event: PaymentEvent, *, now: datetime, reason: str | None = None
-) -> None:
-    after = next_status(row.status, event, type_=row.type, purpose=row.purpose)
-    if after is row.status:
-        return
-    row.status, row.updated_at = after, now
-    row.failure_reason = reason
-    if after is not TransactionStatus.PENDING:
-        row.asked_at = row.next_attempt_at = None
-    session.flush()
-    if after is TransactionStatus.SUCCEEDED and row.payment_method_id is not None and row.parent_id is None:
-        method = session.get_one(PaymentMethod, row.payment_method_id)
-        method.last_used_at = max(now, method.last_used_at or now)
-    if after is TransactionStatus.SUCCEEDED and row.type in (TransactionType.CAPTURE, TransactionType.VOID):
-        assert row.parent_id is not None
-        hold = session.get_one(Transaction, row.parent_id, with_for_update=True)
-        hold.closed_at = hold.closed_at or now
-    session.flush()
-    events.announce(
-        session,
-        "transaction.changed",
-        partner_id=row.partner_id,
-        transaction_id=row.id,
-        session_id=row.session_id,
-        user_id=row.user_id,
-    )
-    following = _follow_ups.get(row.purpose)
-    if following is not None:
-        following(session, row, now)
-
-
-def note(
+def _take(
     session: Session,
     row: Transaction,
-    event: str,
+    history: Attempts,
+    answer: Answer,
+    event: PaymentEvent,
     *,
+    key: str | None,
+    message: str,
     now: datetime,
-    reference: str | None = None,
-    message: str | None = None,
-    detail: dict[str, object] | None = None,
 ) -> None:
-    """Add an entry to a transaction's history."""
-    session.add(
-        TransactionEvent(
-            transaction_id=row.id,
-            partner_id=row.partner_id,
-            at=now,
-            event=event,
-            processor=row.processor,
-            reference=reference,
-            message=message,
-            detail=detail or {},
-        )
-    )
+    """Let an answer change the transaction, or note that it contradicts what is known."""
+    problem = ""
+    try:
+        next_status(row.status, event, type_=row.type, purpose=row.purpose)
+    except PaymentLifecycleError as error:
+        problem = str(error)
+    if row.status is TransactionStatus.SUCCEEDED and event is PaymentEvent.SUCCEEDED:
+        if answer.reference and row.processor_reference and answer.reference != row.processor_reference:
+            problem = f"It has succeeded twice: {row.processor_reference} and {answer.reference}."
+        elif row.processor_reference:
+            return
+    if problem:
+        note(session, row, CONTRADICTION, now=now, reference=answer.reference, message=problem)
+        log.error("payment.contradiction", transaction_id=row.id, error=problem)
+        return
+    if event is PaymentEvent.SUCCEEDED and key in history.keys:
+        row.processor, row.payment_method_id = history.keys[key]  # it was an earlier attempt that has paid
+    row.processor_reference = answer.reference or row.processor_reference
+    change(session, row, event, now=now, reason=None if event is PaymentEvent.SUCCEEDED else message)
 
 
-def due(session: Session, *, now: datetime) -> list[int]:
-    """Pending transactions whose next attempt is due, oldest first."""
-    return list(
-        session.scalars(
-            select(Transaction.id)
-            .where(Transaction.status == TransactionStatus.PENDING, Transaction.next_attempt_at <= now)
-            .order_by(Transaction.next_attempt_at, Transaction.id)
-            .limit(BATCH)
-        )
+def due(session: Session, *, now: datetime) -> list[tuple[int, TransactionStatus]]:
+    """Transactions whose next attempt (or look-up) is due, oldest first."""
+    rows = session.execute(
+        select(Transaction.id, Transaction.status)
+        .where(Transaction.next_attempt_at <= now, Transaction.status.in_(_DUE))
+        .order_by(Transaction.next_attempt_at, Transaction.id)
+        .limit(BATCH)
     )
+    return [(row.id, row.status) for row in rows]
 
 
 def perform_due(transact: Transact, *, clock: Callable[[], datetime]) -> int:
     """Ask about everything that is due. Returns how many. One that fails does not keep the others from it."""
     with transact() as session:
-        ids = due(session, now=clock())
-    for transaction_id in ids:
+        found = due(session, now=clock())
+    for transaction_id, status in found:
         try:
-            perform(transact, transaction_id=transaction_id, clock=clock)
-        except Exception:
+            work = perform if status is TransactionStatus.PENDING else look_up
+            work(transact, transaction_id=transaction_id, clock=clock)
+        except Exception:  # whatever is wrong with this one: the others go on, and it is not due again at once
             log.exception("payment.failed", transaction_id=transaction_id)
-    return len(ids)
+            _put_off(transact, transaction_id, now=clock())
+    return len(found)
+
+
+def _put_off(transact: Transact, transaction_id: int, *, now: datetime) -> None:
+    with transact() as session:
+        session.execute(
+            update(Transaction)
+            .where(Transaction.id == transaction_id, Transaction.next_attempt_at <= now)
+            .values(next_attempt_at=now + PUT_OFF)
+        )
