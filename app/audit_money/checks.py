@@ -15,6 +15,8 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+#: columns whose values are words of ours
+_STATES = frozenset({"type", "status", "payment_status", "expected", "operation", "state", "ended_by"})
 #: rows fetched at once
 BATCH = 500
 
@@ -64,20 +66,20 @@ def sql_check(title: str, statement: str, words: str) -> Check:
         wanted = {key: value for key, value in period.parameters.items() if f":{key}" in statement}
         rows = session.execute(text(statement), wanted, execution_options={"yield_per": BATCH})
         for row in rows.mappings():
-            yield words.format_map({key: in_words(value) for key, value in row.items()})
+            yield words.format_map({key: in_words(key, value) for key, value in row.items()})
 
     return Check(title, find)
 
 
-def in_words(value: Any) -> str:
-    """A value as a sentence has it: amounts with at least two decimals, nothing as “nothing”."""
+def in_words(name: str, value: Any) -> str:
+    """A column's value as a sentence has it: amounts with two decimals or more, states without underscores."""
     if value is None:
         return "nothing"
     if isinstance(value, Decimal):
         return amount(value)
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M:%S} UTC"
-    return str(value).replace("_", " ")
+    return str(value).replace("_", " ") if name in _STATES else str(value)
 
 
 def amount(value: Decimal) -> str:

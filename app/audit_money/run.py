@@ -30,6 +30,11 @@ def differences(session: Session, period: Period) -> Iterator[tuple[Check, str]]
     """
     session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"))
     allow_minutes(session, MINUTES)
+    yield from differences_here(session, period)
+
+
+def differences_here(session: Session, period: Period) -> Iterator[tuple[Check, str]]:
+    """The same in the transaction that is under way."""
     for check in CHECKS:
         for found in check.find(session, period):
             yield check, found
