@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.billing.models import AutoTopUp, PaymentMethod, PaymentMethodStatus
@@ -45,14 +45,7 @@ def add_method(session: Session, *, user: User, processor: str, card: Card, now:
     ).one_or_none()
     if known is not None:
         return known
-    limit = settings.get(session, "payment.maximum_methods")
-    count = session.scalar(
-        select(func.count())
-        .select_from(PaymentMethod)
-        .where(PaymentMethod.user_id == user.id, PaymentMethod.status == PaymentMethodStatus.ACTIVE)
-    )
-    if limit is not None and (count or 0) >= limit:
-        raise TooManyPaymentMethods(f"{user.email} has {count} payment methods already; the settings allow {limit}.")
+    require_room(session, user=user, today=now.date())
     row = PaymentMethod(
         user_id=user.id,
         processor=processor,
@@ -67,6 +60,23 @@ def add_method(session: Session, *, user: User, processor: str, card: Card, now:
     session.add(row)
     session.flush()
     return row
+
+
+def require_room(session: Session, *, user: User, today: date) -> None:
+    """Raise TooManyPaymentMethods when a user has as many as the settings allow; expired ones do not count.
+
+    Manual, "Maximum number of payment methods per customer allowed".
+    """
+    limit = settings.get(session, "payment.maximum_methods")
+    if limit is None:
+        return
+    count = len(usable(session, user_id=user.id, today=today))
+    if count >= limit:
+        has = "1 payment method" if count == 1 else f"{count} payment methods"
+        raise TooManyPaymentMethods(
+            f"{user.email} has {has} already, and no more than {limit} "
+            f"{'is' if limit == 1 else 'are'} allowed: remove one first, or change CONFIGURATION > Settings > Payments."
+        )
 
 
 def remove_method(session: Session, *, method: PaymentMethod, now: datetime) -> None:

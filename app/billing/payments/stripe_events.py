@@ -18,7 +18,7 @@ _NOT_KEPT = frozenset({"client_secret"})
 def answer_of_intent(intent: Mapping[str, Any]) -> Answer:
     """What the state of a PaymentIntent says about the charge, hold or capture that led to it."""
     status, reference = intent.get("status"), intent.get("id")
-    detail = {"status": status}
+    detail = {"status": status, **_named("payment_method", intent.get("payment_method"))}
     if status in ("succeeded", "requires_capture"):
         return Answer(kind=AnswerKind.SUCCEEDED, reference=reference, detail=detail)
     if status in ("processing", "requires_confirmation"):
@@ -35,7 +35,7 @@ def answer_of_intent(intent: Mapping[str, Any]) -> Answer:
 def answer_of_refund(refund: Mapping[str, Any]) -> Answer:
     """What the state of a Refund says."""
     status, reference = refund.get("status"), refund.get("id")
-    detail = {"status": status}
+    detail = {"status": status, **_named("parent_reference", refund.get("payment_intent"))}
     if status == "succeeded":
         return Answer(kind=AnswerKind.SUCCEEDED, reference=reference, detail=detail)
     if status in ("failed", "canceled"):
@@ -53,6 +53,12 @@ def refused(error: Mapping[str, Any], *, reference: str | None) -> Answer:
         return Answer(kind=AnswerKind.AUTHENTICATION_REQUIRED, reference=reference, message=AUTHENTICATE, detail=detail)
     words = refusal(decline_code=decline_code, code=code, message=error.get("message"))
     return Answer(kind=AnswerKind.DECLINED, reference=reference, message=words, detail=detail)
+
+
+def _named(name: str, found: Any) -> dict[str, str]:
+    """The id of something that Stripe names or includes; nothing where it says nothing."""
+    reference = found.get("id") if isinstance(found, dict) else found
+    return {name: reference} if isinstance(reference, str) else {}
 
 
 # --- events

@@ -8,6 +8,7 @@ again with the same key is answered, not done, again.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -38,6 +39,8 @@ from app.core.settings import InvalidSetting
 NAME = "stripe"
 #: seconds to connect and to answer; a driver waits for a pre-authorization
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 4.0, 20.0
+#: payments of one customer that are gone through for a key
+LOOKED_THROUGH = 2000
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 WHERE = "CONFIGURATION > Settings > Stripe"
 #: also 409, "still busy with the same request", is an APIError
@@ -83,7 +86,9 @@ class StripeProcessor:
         except stripe.CardError as error:
             return _declined(error)
         except stripe.InvalidRequestError as error:
-            return self._already(order) or _declined(error)
+            # refused, because a call whose answer was lost has done it already?
+            done = self.find(order) if order.parent_reference else None
+            return done if done is not None and done.kind is AnswerKind.SUCCEEDED else _declined(error)
 
     def _sell(self, order: Order) -> Answer:
         hold = order.operation is TransactionType.PREAUTHORIZATION
@@ -128,20 +133,41 @@ class StripeProcessor:
             made = self._client.v1.refunds.retrieve(made.id)
         return stripe_events.answer_of_refund(plain(made))
 
-    def _already(self, order: Order) -> Answer | None:
-        """Whether a capture or void that is refused has been done before, by a call whose answer was lost."""
-        if order.operation not in (TransactionType.CAPTURE, TransactionType.VOID) or not order.parent_reference:
-            return None
+    def find(self, order: Order) -> Answer | None:
+        """See Processor.find."""
         try:
             with _translated():
-                found = plain(self._client.v1.payment_intents.retrieve(order.parent_reference))
-        except stripe.StripeError:
-            return None
-        if order.operation is TransactionType.VOID:
-            return _voided(found["id"], found["status"]) if found["status"] == "canceled" else None
-        taken = found.get("amount_received")
-        if found["status"] == "succeeded" and taken == minor_units(order.amount, order.currency):
-            return stripe_events.answer_of_intent(found)
+                return self._found(order)
+        except stripe.InvalidRequestError as error:
+            if error.http_status == 404:
+                return None
+            raise ProcessorUnreachable(f"Stripe does not tell: {_said(error)}") from None
+
+    def _found(self, order: Order) -> Answer | None:
+        if order.operation is TransactionType.REFUND:
+            if order.reference:
+                return stripe_events.answer_of_refund(plain(self._client.v1.refunds.retrieve(order.reference)))
+            refund = self._with_key(self._client.v1.refunds.list, order, {"payment_intent": _parent(order)})
+            return None if refund is None else stripe_events.answer_of_refund(refund)
+        if order.operation in (TransactionType.CAPTURE, TransactionType.VOID):
+            hold = plain(self._client.v1.payment_intents.retrieve(_parent(order)))
+            return _of_hold(order, hold)
+        if order.reference:
+            return stripe_events.answer_of_intent(plain(self._client.v1.payment_intents.retrieve(order.reference)))
+        intent = self._with_key(self._client.v1.payment_intents.list, order, {"customer": order.customer})
+        return None if intent is None else stripe_events.answer_of_intent(intent)
+
+    def _with_key(self, listed: Callable[[Any], Any], order: Order, narrowed: dict[str, Any]) -> dict[str, Any] | None:
+        """The newest object that carries the order's key; only the customer's, or the payment's, are looked at."""
+        known = {name: value for name, value in narrowed.items() if value}
+        try:
+            pages = listed({**known, "limit": 100})
+        except stripe.InvalidRequestError:  # a stand-in that cannot narrow the list down
+            pages = listed({"limit": 100})
+        for each in itertools.islice(pages.auto_paging_iter(), LOOKED_THROUGH):
+            found = plain(each)
+            if (found.get("metadata") or {}).get("key") == order.key:
+                return found
         return None
 
     def customer(self, *, user_id: int, email: str, name: str) -> str:
@@ -294,6 +320,20 @@ def _voided(reference: str, status: str | None) -> Answer:
         kind=AnswerKind.DECLINED, reference=reference, message="It could not be released any more.",
         detail={"status": status},
     )  # fmt: skip
+
+
+def _of_hold(order: Order, hold: Mapping[str, Any]) -> Answer | None:
+    """What has become of a hold's capture or void; None while the amount is still blocked."""
+    status = hold.get("status")
+    if status == "requires_capture":
+        return None
+    if order.operation is TransactionType.VOID:
+        return _voided(str(hold["id"]), status)
+    taken = hold.get("amount_received", hold.get("amount"))
+    if status == "succeeded" and taken == minor_units(order.amount, order.currency):
+        return stripe_events.answer_of_intent(hold)
+    message = "Another amount was captured." if status == "succeeded" else "The blocked amount was released."
+    return Answer(kind=AnswerKind.DECLINED, reference=hold.get("id"), message=message, detail={"status": status})
 
 
 def _metadata(order: Order) -> dict[str, str]:
