@@ -14,7 +14,7 @@ _ATTEMPTS = """
     SELECT r.*, coalesce(first.id, again.id) AS transaction_id
     FROM test_processor_record r
     LEFT JOIN transaction first ON first.idempotency_key = r.key
-    LEFT JOIN transaction again ON again.idempotency_key = regexp_replace(r.key, ':[0-9]+$', '')"""
+    LEFT JOIN transaction again ON again.idempotency_key = regexp_replace(r.key, '#[0-9]+$', '')"""
 _DONE = "r.state IN ('charged', 'held', 'captured', 'voided', 'refunded')"
 
 CHECKS: tuple[Check, ...] = (

@@ -56,7 +56,7 @@ class TransactionStatus(LabelledEnum):
 class Transaction(Base):
     """One movement of money by a processor ("balance" and "corporate" are built in); a row before anybody is asked.
 
-    ``idempotency_key`` is unique here; attempt n > 1 is known to the processor as ``key:n``. A capture, void or
+    ``idempotency_key`` is unique here; attempt n > 1 is known to the processor as ``key#n``. A capture, void or
     refund names the transaction it belongs to as its parent. A pre-authorization is made for an authorization,
     and gets its session when that starts; ``closed_at`` is when it was captured or voided, whole or in part.
     """

@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 
 #: a key is asked again for so long after it was first asked: processors keep it for a day
 KEY_KNOWN_FOR = timedelta(hours=23)
+#: between a transaction's key and the number of its attempt
+ATTEMPT = "#"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +54,11 @@ class Reply:
 
 
 def attempt_key(row: Transaction) -> str:
-    """The idempotency key of the current attempt: an attempt that was declined is not the next one."""
-    return row.idempotency_key if row.attempts == 0 else f"{row.idempotency_key}:{row.attempts + 1}"
+    """The idempotency key of the current attempt: an attempt that was declined is not the next one.
+
+    ``key#n`` for the nth: no transaction's own key has that form (``app.billing.payments.orders``).
+    """
+    return row.idempotency_key if row.attempts == 0 else f"{row.idempotency_key}{ATTEMPT}{row.attempts + 1}"
 
 
 def question(session: Session, row: Transaction, history: Attempts, *, now: datetime) -> Question:

@@ -22,6 +22,7 @@ from app.billing.models import (
     TransactionType,
 )
 from app.billing.payments import card_entry, processors
+from app.billing.payments.asking import ATTEMPT
 from app.billing.payments.perform import Transact, attempt_key, note, record_answer
 from app.billing.payments.processors import Answer, AnswerKind, News
 
@@ -159,8 +160,8 @@ def _subject(session: Session, processor: str, news: News) -> Transaction | None
 
 
 def _by_key(session: Session, processor: str, key: str) -> Transaction | None:
-    """The transaction of an attempt: ``key`` for the first, ``key:n`` for the nth."""
-    first, _, number = key.rpartition(":")
+    """The transaction of an attempt: ``key`` for the first, ``key#n`` for the nth."""
+    first, _, number = key.rpartition(ATTEMPT)
     keys = [key, first] if number.isdigit() and first else [key]
     found = session.scalars(
         select(Transaction).where(Transaction.processor == processor, Transaction.idempotency_key.in_(keys))
