@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.billing.models import (
@@ -29,6 +30,14 @@ class InvalidAmount(ValueError):
 
 class NotRefundable(ValueError):
     """Only a charge or capture that succeeded, and has not been given back yet, can be refunded."""
+
+
+class HoldNotOpen(ValueError):
+    """Only a pre-authorization that succeeded and was neither captured nor released can be; the message says why."""
+
+
+class KeyTaken(ValueError):
+    """The idempotency key stands for another movement: that it is used again is a mistake of ours."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +65,11 @@ def open_transaction(
 ) -> Transaction:
     """A pending charge or pre-authorization of a payment method, due at once; the one that has the key, if any.
 
-    Flushes. Raises InvalidAmount.
+    ``key`` is at most 110 characters, without #. Flushes. Raises InvalidAmount, KeyTaken.
     """
     known = by_key(session, key)
     if known is not None:
-        return known
+        return _same(known, type_, amount, subject.currency)
     row = Transaction(
         partner_id=subject.partner_id,
         created_at=now,
@@ -79,9 +88,7 @@ def open_transaction(
         description=description,
         next_attempt_at=now,
     )
-    session.add(row)
-    session.flush()
-    return row
+    return _add(session, row)
 
 
 def open_child(
@@ -94,10 +101,16 @@ def open_child(
     now: datetime,
     description: str | None = None,
 ) -> Transaction:
-    """A pending capture, void or refund of ``parent``; the one that has the key, if any. Flushes."""
+    """A pending capture, void or refund of ``parent``; the one that has the key, if any. Flushes.
+
+    A hold is locked by this, and captured or released at most once, whoever asks for it. Refunds have checks of their
+    own: ``open_refund``. Raises HoldNotOpen, InvalidAmount, KeyTaken.
+    """
     known = by_key(session, key)
     if known is not None:
-        return known
+        return _same(known, type_, amount, parent.currency)
+    if type_ is not TransactionType.REFUND:
+        _require_open_hold(session, parent, type_, amount)
     row = Transaction(
         partner_id=parent.partner_id,
         created_at=now,
@@ -118,9 +131,42 @@ def open_child(
         description=description,
         next_attempt_at=now,
     )
-    session.add(row)
-    session.flush()
-    return row
+    return _add(session, row)
+
+
+def _require_open_hold(session: Session, hold: Transaction, type_: TransactionType, amount: Decimal) -> None:
+    session.refresh(hold, with_for_update=True)
+    if hold.type is not TransactionType.PREAUTHORIZATION or hold.status is not TransactionStatus.SUCCEEDED:
+        raise HoldNotOpen(f"{hold} holds no amount.")
+    if hold.closed_at is not None or ending_of(session, hold) is not None:
+        raise HoldNotOpen(f"What {hold} held was captured or released already.")
+    if type_ is TransactionType.CAPTURE:
+        checked(session, amount, hold.currency)
+    if amount > hold.amount:
+        raise InvalidAmount(f"No more than {hold.amount.normalize():f} {hold.currency} is held.")
+
+
+def ending_of(session: Session, hold: Transaction) -> Transaction | None:
+    """The capture or void of a hold that has succeeded or still may; None while the amount is held and nothing else.
+
+    One that was declined leaves the hold open. The caller has locked the hold.
+    """
+    return session.scalars(
+        select(Transaction)
+        .where(
+            Transaction.parent_id == hold.id,
+            Transaction.type.in_((TransactionType.CAPTURE, TransactionType.VOID)),
+            _may_count(),
+        )
+        .order_by(Transaction.id)
+        .limit(1)
+    ).one_or_none()
+
+
+def _may_count() -> ColumnElement[bool]:
+    """It has succeeded or still may: one that was given up without an answer is looked up, and counts until then."""
+    over = Transaction.status.in_((TransactionStatus.FAILED, TransactionStatus.CANCELLED))
+    return or_(~over, Transaction.next_attempt_at.is_not(None))
 
 
 def refundable(session: Session, row: Transaction) -> Decimal:
@@ -133,7 +179,7 @@ def refundable(session: Session, row: Transaction) -> Decimal:
         select(func.coalesce(func.sum(Transaction.amount), 0)).where(
             Transaction.parent_id == row.id,
             Transaction.type == TransactionType.REFUND,
-            Transaction.status.in_((TransactionStatus.PENDING, TransactionStatus.SUCCEEDED)),
+            _may_count(),
         )
     )
     return row.amount - Decimal(given or 0)
@@ -142,10 +188,13 @@ def refundable(session: Session, row: Transaction) -> Decimal:
 def open_refund(
     session: Session, *, parent: Transaction, amount: Decimal, reason: str, key: str, now: datetime
 ) -> Transaction:
-    """A pending refund of ``parent``, which is locked by this. Flushes. Raises NotRefundable, InvalidAmount."""
+    """A pending refund of ``parent``, which is locked by this: all refunds together never exceed it. Flushes.
+
+    Raises NotRefundable, InvalidAmount, KeyTaken.
+    """
     known = by_key(session, key)
     if known is not None:
-        return known
+        return _same(known, TransactionType.REFUND, amount, parent.currency)
     session.refresh(parent, with_for_update=True)
     left = refundable(session, parent)
     if left <= 0:
@@ -156,6 +205,28 @@ def open_refund(
     return open_child(
         session, parent=parent, type_=TransactionType.REFUND, amount=amount, key=key, now=now, description=reason
     )
+
+
+def _add(session: Session, row: Transaction) -> Transaction:
+    """Store a row; of two that come with one key at once, the second gets the first's."""
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:
+        first = by_key(session, row.idempotency_key)
+        if first is None:
+            raise
+        return _same(first, row.type, row.amount, row.currency)
+    return row
+
+
+def _same(known: Transaction, type_: TransactionType, amount: Decimal, currency: str) -> Transaction:
+    if (known.type, known.amount, known.currency) != (type_, amount, currency):
+        raise KeyTaken(
+            f"{known.idempotency_key!r} is {known.type.label} of {known.amount:f} {known.currency} already; "
+            f"it cannot also be {type_.label} of {amount:f} {currency}"
+        )
+    return known
 
 
 def by_key(session: Session, key: str) -> Transaction | None:
