@@ -207,7 +207,9 @@ class TrialStatus(LabelledEnum):
 class TariffTrial(Base):
     """A draft of a tariff tried on last month's sessions before it is saved. Totals include VAT.
 
-    ``draft`` is the tariff's fields as they would be; ``total`` the sessions to be priced, ``done`` those priced.
+    ``draft`` is the tariff as it would be (`app.tariffs.trials`); ``total`` the sessions to look at, ``done`` those
+    looked at, up to the one that stopped at ``reached_at`` with the number ``reached_id``. ``basis`` says which they
+    are: those this tariff has priced, or those that would get it now.
     """
 
     __tablename__ = "tariff_trial"
@@ -221,6 +223,9 @@ class TariffTrial(Base):
     draft: Mapped[JsonDict]
     period_from: Mapped[datetime]
     period_to: Mapped[datetime]
+    basis: Mapped[str | None] = mapped_column(String(20))
+    reached_at: Mapped[datetime | None]
+    reached_id: Mapped[int | None] = mapped_column(BigInteger)
     total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     skipped: Mapped[int] = mapped_column(Integer, server_default=text("0"))
