@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from sqlalchemy.orm import Session
 
@@ -51,6 +51,8 @@ class Served:
     #: who is asking the station something: greenlet → action, and what it has not answered: message id → action
     asking: dict[Hashable, Asked] = field(default_factory=dict)
     unanswered: dict[str, Asked] = field(default_factory=dict)
+    #: what its dialect remembers with a connection
+    notes: dict[Hashable, Any] = field(default_factory=dict)
     #: its habits, for the quirk book
     heard: Heard = field(default_factory=Heard)
 

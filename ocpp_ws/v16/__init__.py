@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ocpp_ws import security_reports
 from ocpp_ws.connection import Handler
 from ocpp_ws.dialect import Dialect
-from ocpp_ws.v16 import authorization, boot, data_transfer, firmware, metering, security, status, transactions
+from ocpp_ws.v16 import authorization, boot, data_transfer, firmware, metering, status, transactions
 from ocpp_ws.v16.outgoing import MESSAGES
 
 HANDLERS: Mapping[str, Handler] = {
@@ -22,8 +23,8 @@ HANDLERS: Mapping[str, Handler] = {
     "DiagnosticsStatusNotification": firmware.diagnostics_status_notification,
     "LogStatusNotification": firmware.log_status_notification,
     "SignedFirmwareStatusNotification": firmware.signed_firmware_status_notification,
-    "SecurityEventNotification": security.security_event_notification,
-    "SignCertificate": security.sign_certificate,
+    "SecurityEventNotification": security_reports.security_event_notification,
+    "SignCertificate": security_reports.sign_certificate,
 }
 
 DIALECT = Dialect("ocpp1.6", HANDLERS, MESSAGES)

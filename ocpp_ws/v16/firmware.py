@@ -1,107 +1,32 @@
 """What stations report of firmware updates, diagnostics and logs.
 
 FirmwareStatusNotification and DiagnosticsStatusNotification (OCPP 1.6, 4.5 and 4.4), SignedFirmwareStatusNotification
-and LogStatusNotification (security whitepaper, 4.5 and 4.3). Sent as things happen, and when TriggerMessage asks. A
-status that belongs to nothing we asked for, or that nobody knows, is answered like any other.
+and LogStatusNotification (security whitepaper, 4.5 and 4.3). Sent as things happen, and when TriggerMessage asks.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from app.charging.models import FirmwareStatus, TransferStatus
-from app.charging.upkeep import diagnostics, firmware
-from app.charging.upkeep.diagnostics import TransferReport
-from app.charging.upkeep.firmware import FirmwareReport
 from ocpp_ws.connection import StationConnection
-from ocpp_ws.served import now_of, served
-
-#: a status of a plain or signed update → what it means, and how it is said on screen; Idle: nothing is under way
-_FIRMWARE: dict[str, tuple[FirmwareStatus | None, str]] = {
-    "Idle": (None, "Idle"),
-    "DownloadScheduled": (FirmwareStatus.SCHEDULED, "Download scheduled"),
-    "Downloading": (FirmwareStatus.DOWNLOADING, "Downloading"),
-    "DownloadPaused": (FirmwareStatus.DOWNLOADING, "Download paused"),
-    "Downloaded": (FirmwareStatus.DOWNLOADED, "Downloaded"),
-    "SignatureVerified": (FirmwareStatus.DOWNLOADED, "Signature verified"),
-    "InstallScheduled": (FirmwareStatus.DOWNLOADED, "Installation scheduled"),
-    "Installing": (FirmwareStatus.INSTALLING, "Installing"),
-    "InstallRebooting": (FirmwareStatus.REBOOTING, "Rebooting to install"),
-    "Installed": (FirmwareStatus.INSTALLED, "Installed"),
-    "DownloadFailed": (FirmwareStatus.FAILED, "Download failed"),
-    "InvalidSignature": (FirmwareStatus.FAILED, "Invalid signature"),
-    "InstallationFailed": (FirmwareStatus.FAILED, "Installation failed"),
-    "InstallVerificationFailed": (FirmwareStatus.FAILED, "Installation could not be verified"),
-}
-_TRANSFERS: dict[str, tuple[TransferStatus | None, str]] = {
-    "Idle": (None, "Idle"),
-    "Uploading": (TransferStatus.UPLOADING, "Uploading"),
-    "Uploaded": (TransferStatus.UPLOADED, "Uploaded"),
-    "UploadFailed": (TransferStatus.FAILED, "Upload failed"),
-    "UploadFailure": (TransferStatus.FAILED, "Upload failed"),
-    "BadMessage": (TransferStatus.FAILED, "Request not understood"),
-    "NotSupportedOperation": (TransferStatus.FAILED, "Kind of upload not supported"),
-    "PermissionDenied": (TransferStatus.FAILED, "Upload not permitted"),
-}
+from ocpp_ws.file_reports import report_firmware, report_transfer
 
 
 def firmware_status_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
     """How far a plain update is; it carries no number."""
-    return _of_firmware(connection, payload, signed=False)
+    return report_firmware(connection, payload, signed=False, numbered=False)
 
 
 def signed_firmware_status_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
     """How far a signed update is."""
-    return _of_firmware(connection, payload, signed=True)
-
-
-def _of_firmware(connection: StationConnection, payload: dict[str, Any], *, signed: bool) -> dict[str, Any]:
-    said = payload.get("status")
-    if said is None:  # one that nobody knows was taken out on its way here, and noted
-        return {}
-    status, words = _FIRMWARE.get(said, (None, str(said)))
-    of = served(connection)
-    report = FirmwareReport(
-        charge_point_id=of.station.id,
-        status=status,
-        words=words,
-        signed=signed,
-        update_id=_number(payload) if signed else None,
-    )
-    now = now_of(connection)
-    of.transact(lambda session: firmware.record_report(session, report=report, now=now))
-    return {}
+    return report_firmware(connection, payload, signed=True, numbered=True)
 
 
 def diagnostics_status_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
     """How far an upload of diagnostics is; it carries no number."""
-    return _of_transfer(connection, payload, of_log=False)
+    return report_transfer(connection, payload, of_log=False)
 
 
 def log_status_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
     """How far an upload of a log is."""
-    return _of_transfer(connection, payload, of_log=True)
-
-
-def _of_transfer(connection: StationConnection, payload: dict[str, Any], *, of_log: bool) -> dict[str, Any]:
-    said = payload.get("status")
-    if said is None:
-        return {}
-    status, words = _TRANSFERS.get(said, (None, str(said)))
-    of = served(connection)
-    report = TransferReport(
-        charge_point_id=of.station.id,
-        status=status,
-        words=words,
-        of_log=of_log,
-        request_id=_number(payload) if of_log else None,
-    )
-    now = now_of(connection)
-    of.transact(lambda session: diagnostics.record_report(session, report=report, now=now))
-    return {}
-
-
-def _number(payload: dict[str, Any]) -> int | None:
-    """The request's number. Some stations send 0 or -1 where there is none to name."""
-    number = payload.get("requestId")
-    return number if isinstance(number, int) and 0 < number < 2**63 else None
+    return report_transfer(connection, payload, of_log=True)

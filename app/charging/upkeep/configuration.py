@@ -6,7 +6,7 @@ What a station reports and what was asked of it are kept apart: ``value`` is the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -195,9 +195,23 @@ def _read_again(session: Session, outcome: Outcome, key: str) -> None:
 
 @follow_up(CommandName.GET_CONFIGURATION)
 def _follow_read(session: Session, outcome: Outcome) -> None:
-    if "keys" in outcome.answer.facts:
-        _keep_report(session, outcome)
+    facts = outcome.answer.facts
+    if "keys" in facts:
+        report = Report(facts["keys"], facts["unknown"], whole=not outcome.request.get("keys"))
+        keep_report(session, outcome.charge_point_id, outcome.partner_id, report, now=outcome.now)
     _go_on(session, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a station says of its configuration: ``keys`` as {key, value, readonly}, the names it does not know.
+
+    ``whole``: these are all its keys.
+    """
+
+    keys: Sequence[Mapping[str, Any]]
+    unknown: Sequence[str] = ()
+    whole: bool = False
 
 
 def status_after_report(status: ConfigurationStatus, *, as_wanted: bool, rebooted: bool) -> ConfigurationStatus:
@@ -214,23 +228,22 @@ def status_after_report(status: ConfigurationStatus, *, as_wanted: bool, reboote
     return ConfigurationStatus.REPORTED
 
 
-def _keep_report(session: Session, outcome: Outcome) -> None:
-    """Make the rows what the station reports. In an answer to "all keys", keys that are missing have gone."""
-    facts, now = outcome.answer.facts, outcome.now
-    of_station = ConfigurationKey.charge_point_id == outcome.charge_point_id
+def keep_report(session: Session, charge_point_id: int, partner_id: int, report: Report, *, now: datetime) -> None:
+    """Make the rows what the station reports. In a report of all keys, keys that are missing have gone. Flushes."""
+    of_station = ConfigurationKey.charge_point_id == charge_point_id
     booted_at = session.scalar(
         select(ChargePointState.booted_at)
-        .where(ChargePointState.charge_point_id == outcome.charge_point_id)
+        .where(ChargePointState.charge_point_id == charge_point_id)
         .with_for_update(key_share=True)  # two answers of a station are kept one after the other
     )
     stored = {row.key.lower(): row for row in session.scalars(select(ConfigurationKey).where(of_station))}
     reported: set[str] = set()
-    for entry in facts["keys"][:_MAX_KEYS]:
+    for entry in report.keys[:_MAX_KEYS]:
         name = str(entry["key"]).strip()[:_LONGEST_STORED_KEY]
         if not name or name.lower() in reported:
             continue
         reported.add(name.lower())
-        row = _row(session, stored, outcome, name)
+        row = _row(session, stored, charge_point_id, partner_id, name)
         value = entry.get("value")
         row.value = None if value is None or is_authorization_key(name) else str(value)[:_LONGEST_STORED_VALUE]
         row.readonly, row.reported_at = bool(entry.get("readonly")), now
@@ -241,14 +254,14 @@ def _keep_report(session: Session, outcome: Outcome) -> None:
         )
         if row.status is ConfigurationStatus.REPORTED and same_value(row.value, row.wanted_value):
             row.wanted_value = None
-    for unknown in facts["unknown"][:_MAX_KEYS]:
+    for unknown in report.unknown[:_MAX_KEYS]:
         name = str(unknown).strip()[:_LONGEST_STORED_KEY]
         if name and name.lower() not in reported:
-            row = _row(session, stored, outcome, name)
+            row = _row(session, stored, charge_point_id, partner_id, name)
             row.value, row.reported_at, row.status = None, now, ConfigurationStatus.NOT_SUPPORTED
             reported.add(name.lower())
     session.flush()
-    if not outcome.request.get("keys"):
+    if report.whole:
         session.execute(
             delete(ConfigurationKey).where(
                 of_station,
@@ -259,12 +272,14 @@ def _keep_report(session: Session, outcome: Outcome) -> None:
         )
 
 
-def _row(session: Session, stored: dict[str, ConfigurationKey], outcome: Outcome, name: str) -> ConfigurationKey:
+def _row(
+    session: Session, stored: dict[str, ConfigurationKey], charge_point_id: int, partner_id: int, name: str
+) -> ConfigurationKey:
     row = stored.get(name.lower())
     if row is None:
         row = stored[name.lower()] = ConfigurationKey(
-            charge_point_id=outcome.charge_point_id,
-            partner_id=outcome.partner_id,
+            charge_point_id=charge_point_id,
+            partner_id=partner_id,
             key=name,
             status=ConfigurationStatus.REPORTED,
         )

@@ -1,4 +1,7 @@
-"""SecurityEventNotification and SignCertificate (OCPP 1.6 security whitepaper, edition 2, A04 and A02)."""
+"""SecurityEventNotification and SignCertificate, which all versions of OCPP have in common.
+
+OCPP 1.6 security whitepaper, edition 2, A04 and A02; OCPP 2.0.1 part 2, 1.49 and 1.57.
+"""
 
 from __future__ import annotations
 

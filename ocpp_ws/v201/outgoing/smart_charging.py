@@ -1,0 +1,103 @@
+"""Smart charging (OCPP 2.0.1 part 2, block K)."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from decimal import Decimal
+from typing import Any
+
+from app.charging.commands import Answer, CommandName
+from app.core.models import ActionStatus
+from ocpp_ws.outgoing import Outgoing, Payload, present
+from ocpp_ws.timestamps import parse_timestamp
+from ocpp_ws.v201.outgoing.core import reference_of
+
+_PURPOSES = {"station": "ChargingStationMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
+_KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}
+_RECURRENCES = {"daily": "Daily", "weekly": "Weekly"}
+
+
+def _limit(value: Any) -> float:
+    """A limit has at most one decimal (2.13 ChargingSchedulePeriodType)."""
+    return float(Decimal(str(value)).quantize(Decimal("0.1")))
+
+
+def _profile(request: Payload) -> Payload:
+    profile = request["profile"]
+    schedule = present(
+        {
+            "id": profile["id"],
+            "duration": profile.get("duration_s"),
+            "startSchedule": profile.get("starts_at"),
+            "chargingRateUnit": profile["unit"],
+            "chargingSchedulePeriod": [
+                present({"startPeriod": p["start_s"], "limit": _limit(p["limit"]), "numberPhases": p.get("phases")})
+                for p in profile["periods"]
+            ],
+            "minChargingRate": None if profile.get("min_rate") is None else _limit(profile["min_rate"]),
+        }
+    )
+    return {
+        "evseId": request["network_id"],
+        "chargingProfile": present(
+            {
+                "id": profile["id"],
+                "transactionId": reference_of(profile) if profile["purpose"] == "session" else None,
+                "stackLevel": profile["stack_level"],
+                "chargingProfilePurpose": _PURPOSES[profile["purpose"]],
+                "chargingProfileKind": _KINDS[profile["kind"]],
+                "recurrencyKind": _RECURRENCES.get(profile.get("recurrence", "")),
+                "validFrom": profile.get("valid_from"),
+                "validTo": profile.get("valid_to"),
+                "chargingSchedule": [schedule],
+            }
+        ),
+    }
+
+
+def _clear(request: Payload) -> Payload:
+    criteria = present(
+        {
+            "evseId": request.get("network_id"),
+            "chargingProfilePurpose": _PURPOSES.get(request.get("purpose", "")),
+            "stackLevel": request.get("stack_level"),
+        }
+    )
+    return present({"chargingProfileId": request.get("profile_id"), "chargingProfileCriteria": criteria or None})
+
+
+def _read_schedule(response: Payload) -> Answer:
+    """The schedule in our words; an accepted answer without one is a station without limits."""
+    if response.get("status") != "Accepted":
+        return Answer(ActionStatus.REJECTED, response)
+    schedule = response.get("schedule") or {}
+    facts = {
+        "starts_at": _moment(schedule.get("scheduleStart")),
+        "duration_s": schedule.get("duration"),
+        "unit": schedule.get("chargingRateUnit"),
+        "min_rate": None,
+        "periods": [
+            {"start_s": p.get("startPeriod"), "limit": p.get("limit"), "phases": p.get("numberPhases")}
+            for p in schedule.get("chargingSchedulePeriod") or []
+            if isinstance(p.get("startPeriod"), int) and p.get("limit") is not None
+        ],
+    }
+    return Answer(ActionStatus.ACCEPTED, response, facts=facts)
+
+
+def _moment(text: Any) -> str | None:
+    try:
+        return parse_timestamp(str(text)).astimezone(UTC).isoformat()
+    except ValueError:
+        return None
+
+
+MESSAGES: dict[CommandName, Outgoing] = {
+    CommandName.GET_COMPOSITE_SCHEDULE: Outgoing(
+        "GetCompositeSchedule",
+        lambda r: present({"evseId": r["network_id"], "duration": r["duration_s"], "chargingRateUnit": r.get("unit")}),
+        _read_schedule,
+    ),
+    CommandName.SET_CHARGING_PROFILE: Outgoing("SetChargingProfile", _profile),
+    CommandName.CLEAR_CHARGING_PROFILE: Outgoing("ClearChargingProfile", _clear),
+}

@@ -1,0 +1,117 @@
+"""Variables, firmware and logs (OCPP 2.0.1 part 2, blocks B, L and N)."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+from app.charging.commands import Answer, CommandName
+from app.core.models import ActionStatus
+from ocpp_ws.outgoing import NotInThisVersion, Outgoing, Payload, present
+from ocpp_ws.v201.device_model import NoSuchName, name_of, parse_name
+
+#: of GetBaseReport: they only have to differ
+_report_ids = itertools.count(int(time.time()) % 1_000_000_000)
+
+_SET = {
+    "Accepted": ("accepted", ActionStatus.ACCEPTED),
+    "RebootRequired": ("reboot_required", ActionStatus.ACCEPTED),
+    "Rejected": ("rejected", ActionStatus.REJECTED),
+    "UnknownComponent": ("not_supported", ActionStatus.REJECTED),
+    "UnknownVariable": ("not_supported", ActionStatus.REJECTED),
+    "NotSupportedAttributeType": ("not_supported", ActionStatus.REJECTED),
+}
+
+
+def _parsed(name: str) -> dict[str, Any]:
+    try:
+        return parse_name(name)
+    except NoSuchName as error:
+        raise NotInThisVersion(str(error)) from error
+
+
+def _read_request(request: Payload) -> Payload:
+    keys = request.get("keys")
+    if keys:
+        return {"getVariableData": [_parsed(key) for key in keys]}
+    return {"requestId": next(_report_ids), "reportBase": "FullInventory"}
+
+
+def _read_answer(response: Payload) -> Answer:
+    """The values that were asked for; of a base report only that it will come, part by part, in NotifyReport."""
+    results = response.get("getVariableResult")
+    if results is None:
+        accepted = response.get("status") == "Accepted"
+        return Answer(ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED, response)
+    known = [each for each in results if each.get("attributeStatus") == "Accepted"]
+    unknown = [
+        name_of(each) for each in results if str(each.get("attributeStatus")) in ("UnknownComponent", "UnknownVariable")
+    ]
+    keys = [{"key": name_of(each), "value": each.get("attributeValue"), "readonly": False} for each in known]
+    return Answer(ActionStatus.ANSWERED, response, facts={"keys": keys, "unknown": unknown})
+
+
+def set_variable(name: str, value: str) -> Payload:
+    """A SetVariables of one variable's actual value. Raises NotInThisVersion."""
+    return {"setVariableData": [{"attributeValue": value, **_parsed(name)}]}
+
+
+def read_set(response: Payload) -> Answer:
+    """How the station took the one variable it was asked to set."""
+    results = response.get("setVariableResult") or [{}]
+    result, status = _SET.get(str(results[0].get("attributeStatus")), ("rejected", ActionStatus.REJECTED))
+    return Answer(status, response, facts={"result": result})
+
+
+def _update(request: Payload) -> Payload:
+    firmware = {
+        "location": request["location"],
+        "retrieveDateTime": request["retrieve_at"],
+        "installDateTime": request.get("install_at"),
+        "signingCertificate": request.get("signing_certificate"),
+        "signature": request.get("signature"),
+    }
+    retries = {"retries": request.get("retries"), "retryInterval": request.get("retry_interval_s")}
+    return present({"requestId": request["update_id"], "firmware": present(firmware), **retries})
+
+
+def _read_update(response: Payload) -> Answer:
+    status = response.get("status")
+    accepted = status in ("Accepted", "AcceptedCanceled")
+    return Answer(ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED, response, facts={"result": status})
+
+
+def _log(request: Payload) -> Payload:
+    return present(
+        {
+            "logType": "SecurityLog" if request.get("log") == "security" else "DiagnosticsLog",
+            "requestId": request["diagnostics_id"],
+            "retries": request.get("retries"),
+            "retryInterval": request.get("retry_interval_s"),
+            "log": present(
+                {
+                    "remoteLocation": request["location"],
+                    "oldestTimestamp": request.get("logs_from"),
+                    "latestTimestamp": request.get("logs_to"),
+                }
+            ),
+        }
+    )
+
+
+def _read_log(response: Payload) -> Answer:
+    accepted = response.get("status") in ("Accepted", "AcceptedCanceled")
+    status = ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED
+    return Answer(status, response, facts={"file_name": response.get("filename")})
+
+
+MESSAGES: dict[CommandName, Outgoing] = {
+    CommandName.GET_CONFIGURATION: Outgoing(
+        lambda r: "GetVariables" if r.get("keys") else "GetBaseReport", _read_request, _read_answer
+    ),
+    CommandName.CHANGE_CONFIGURATION: Outgoing("SetVariables", lambda r: set_variable(r["key"], r["value"]), read_set),
+    CommandName.UPDATE_FIRMWARE: Outgoing("UpdateFirmware", _update, _read_update),
+    CommandName.GET_DIAGNOSTICS: Outgoing("GetLog", _log, _read_log),
+    CommandName.GET_LOG: Outgoing("GetLog", _log, _read_log),
+}
