@@ -1,52 +1,45 @@
-"""Who asks to charge, and what they are told: facts from the database, the decision, and its record.
+"""Who asks to charge, and what they are told: the decision over the facts, and its record.
 
-Manual, "Authorizations". Unknown cards are recorded too, so that they can be registered from the list.
+Manual, "Authorizations". Unknown cards are recorded too, so that they can be registered from the list. Where an amount
+must be held on the driver's payment method first (strategy 2), the answer names the hold that is to be asked about
+(``Answer.hold_id``); ``decide_again`` then gives the answer for the station.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.assets.models import AccessType, ChargePoint, Evse, EvseStatus, ZoneStatus
-from app.billing import ledger
+from app.assets.models import ChargePoint, Evse
+from app.billing.models import PaymentMethod, Transaction, TransactionStatus
+from app.charging import authorization_facts as loading
+from app.charging.authorization_facts import Found, Question
 from app.charging.authorize import (
     AuthorizationFacts,
     BillingFacts,
     BillingStrategy,
     Decision,
-    DriverKind,
-    EvseFacts,
     RejectReason,
-    StationFacts,
-    TokenFacts,
-    UserFacts,
     decide,
     normalise_id_tag,
 )
-from app.charging.lifecycle import OVERDUE, RUNNING, SessionStatus
 from app.charging.models import Authorization, AuthorizationResult, AuthorizationSource, ChargingSession
+from app.charging.payments import holds, paying
+from app.charging.payments.payer import Payer, Wish, choose_payer
 from app.charging.reservations import reserved
 from app.charging.station import Station
 from app.core import events, settings
-from app.core.clock import zone
-from app.crm.models import RfidTag, RfidTagStatus, User, UserStatus
-
-#: id tokens of sessions an operator starts remotely; the number is the pending session's
-REMOTE_PREFIX = "SYNC-"
-
-_REMOTE_TOKEN = re.compile(rf"{REMOTE_PREFIX}(\d{{1,15}})", re.ASCII)
-#: a station's clock may be behind ours
-REMOTE_CLOCK_SLACK = timedelta(minutes=1)
+from app.crm.models import RfidTag, User
 
 #: a start follows its authorization within this time, and then shares its record
 REUSE_WITHIN = timedelta(minutes=15)
+
+#: what waits for, or has had, a processor's answer about a hold
+_HELD_UP = (str(RejectReason.PREAUTHORIZATION_MISSING), str(RejectReason.PREAUTHORIZATION_DECLINED))
 
 
 @dataclass(frozen=True)
@@ -54,6 +47,7 @@ class Answer:
     """The outcome for the station and for the session to come.
 
     ``parent`` is the token that all tags of the user have in common, while an EVSE of the station is kept for the user.
+    ``hold_id``: this pre-authorization must be performed, and then decided again. ``payer`` pays for the session.
     """
 
     authorization_id: int
@@ -61,6 +55,8 @@ class Answer:
     user_id: int | None
     expires_at: datetime | None
     parent: str | None = None
+    hold_id: int | None = None
+    payer: Payer | None = None
 
     @property
     def accepted(self) -> bool:
@@ -84,23 +80,29 @@ def authorize(
     A start (at ``started_at`` by the station) within 15 minutes of an authorization with the same outcome shares its
     record. ``except_session_id`` is not counted as another running session.
     """
-    facts, user_id, expires_at = _load_facts(
-        session, station, id_tag, source, now, evse_id, started_at, except_session_id
+    question = Question(
+        station=station,
+        id_tag=id_tag,
+        source=source,
+        now=now,
+        evse_id=evse_id,
+        started_at=started_at,
+        except_session_id=except_session_id,
     )
-    decision = decide(facts)
-    result = AuthorizationResult.ACCEPTED if decision.accepted else AuthorizationResult.REJECTED
+    found = loading.load(session, question)
+    decision = decide(found.facts)
     row = None
     if evse_id is not None and id_tag is not None:
-        row = _recent(session, station, id_tag, result, now)
+        row = _recent(session, station, id_tag, decision, now)
     if row is None:
         row = Authorization(
             partner_id=station.partner_id,
             happened_at=now,
             source=source,
             id_tag=id_tag[:64] if id_tag else None,
-            result=result,
-            reason=str(decision.reason) if decision.reason else None,
-            user_id=user_id,
+            result=_result(decision),
+            reason=_reason(decision),
+            user_id=found.asker.user.id if found.asker.user else None,
             charge_point_id=station.id,
             evse_id=evse_id,
         )
@@ -108,14 +110,108 @@ def authorize(
     else:
         row.evse_id = evse_id
     session.flush()
+    _announce(session, row)
+    hold_id = None
+    if decision.reason is RejectReason.PREAUTHORIZATION_MISSING:
+        hold_id = _open_hold(session, row, found, now)
+    return _answer(session, question, row, found, decision, hold_id=hold_id)
+
+
+def decide_again(
+    session: Session,
+    *,
+    station: Station,
+    authorization_id: int,
+    hold_id: int,
+    now: datetime,
+    started_at: datetime | None = None,
+    except_session_id: int | None = None,
+) -> Answer:
+    """Decide once more, now that the processor was asked about the hold, and write it over the record. Flushes.
+
+    Without an answer of the processor it stays rejected, because it was not confirmed in time. Everything else is
+    decided anew too: whoever was disabled meanwhile does not charge.
+    """
+    row = session.get_one(Authorization, authorization_id, with_for_update=True)
+    question = Question(
+        station=station,
+        id_tag=row.id_tag,
+        source=row.source,
+        now=now,
+        evse_id=row.evse_id,
+        started_at=started_at,
+        except_session_id=except_session_id,
+    )
+    found = loading.load(session, question, preauthorized=_granted(session, hold_id, now))
+    decision = decide(found.facts)
+    row.result, row.reason = _result(decision), _reason(decision)
+    session.flush()
+    _announce(session, row)
+    return _answer(session, question, row, found, decision)
+
+
+def _granted(session: Session, hold_id: int, now: datetime) -> bool | None:
+    """The processor's answer about a hold; None while there is none. One that asks the driver in is given up."""
+    hold = session.get_one(Transaction, hold_id, with_for_update=True, populate_existing=True)
+    if hold.status is TransactionStatus.PENDING:
+        return None
+    if hold.status is TransactionStatus.AUTHENTICATION_REQUIRED:
+        holds.let_go(session, hold, why="The driver would have had to authenticate", now=now)
+    return hold.status is TransactionStatus.SUCCEEDED
+
+
+def _open_hold(session: Session, row: Authorization, found: Found, now: datetime) -> int:
+    assert found.asker.user is not None
+    return holds.open_hold(
+        session,
+        method=session.get_one(PaymentMethod, found.payer.payment_method_id),
+        partner_id=row.partner_id,
+        user_id=found.asker.user.id,
+        authorization_id=row.id,
+        now=now,
+    ).id
+
+
+def _answer(
+    session: Session,
+    question: Question,
+    row: Authorization,
+    found: Found,
+    decision: Decision,
+    *,
+    hold_id: int | None = None,
+) -> Answer:
+    user_id = found.asker.user.id if found.asker.user else None
+    payer = found.payer
+    if decision.reason in (RejectReason.CORPORATE_BILLING_NOT_ALLOWED, RejectReason.CORPORATE_LIMIT_REACHED):
+        payer = choose_payer(paying.without_partner(found.payer_facts))
+    return Answer(
+        row.id,
+        decision,
+        user_id,
+        found.asker.expires_at,
+        parent=_parent(session, question.station, decision, user_id, question.now),
+        hold_id=hold_id,
+        payer=payer if user_id is not None else None,
+    )
+
+
+def _result(decision: Decision) -> AuthorizationResult:
+    return AuthorizationResult.ACCEPTED if decision.accepted else AuthorizationResult.REJECTED
+
+
+def _reason(decision: Decision) -> str | None:
+    return str(decision.reason) if decision.reason else None
+
+
+def _announce(session: Session, row: Authorization) -> None:
     events.announce(
         session,
         "authorization.recorded",
-        partner_id=station.partner_id,
+        partner_id=row.partner_id,
         authorization_id=row.id,
-        charge_point_id=station.id,
+        charge_point_id=row.charge_point_id,
     )
-    return Answer(row.id, decision, user_id, expires_at, parent=_parent(session, station, decision, user_id, now))
 
 
 def source_of(station: Station) -> AuthorizationSource:
@@ -144,6 +240,14 @@ def refuse(session: Session, answer: Answer, reason: RejectReason) -> Answer:
     return replace(answer, decision=Decision(accepted=False, reason=reason))
 
 
+@dataclass(frozen=True)
+class RemoteDecision:
+    """Whether an operator may start a session for a user, and who is to pay for it."""
+
+    decision: Decision
+    payer: Payer
+
+
 def decide_for_user(
     session: Session,
     *,
@@ -152,18 +256,38 @@ def decide_for_user(
     user: User,
     free: bool,
     now: datetime,
-) -> Decision:
-    """Whether an operator may start a session here on behalf of a user. Records nothing."""
-    return decide(
+    wish: Wish | None = None,
+    tariff_id: int | None = None,
+    preauthorized: bool | None = None,
+    except_session_id: int | None = None,
+) -> RemoteDecision:
+    """Whether an operator may start a session here on behalf of a user. Records nothing.
+
+    ``wish`` is what the operator chose to pay with, ``preauthorized`` what the processor has said about the hold.
+    """
+    payer_facts = paying.payer_facts(session, user_id=user.id, now=now, choice=wish)
+    payer = choose_payer(payer_facts)
+    decision = decide(
         AuthorizationFacts(
             now=now,
-            station=_station_facts(charge_point),
-            evse=_evse_facts(session, evse, now),
-            user=_user_facts(session, user, None),
-            billing=_billing_facts(session, user.id, free=free),
+            station=loading.station_facts(charge_point),
+            evse=loading.evse_facts(session, evse, now),
+            user=loading.user_facts(session, user, except_session_id),
+            billing=loading.billing_facts(
+                session,
+                user=user,
+                evse=evse,
+                payer_facts=payer_facts,
+                payer=payer,
+                free=free,
+                tariff_id=tariff_id,
+                preauthorized=preauthorized,
+            ),
+            corporate=loading.corporate_facts(session, user_id=user.id, payer=payer),
             concurrent_sessions_allowed=bool(settings.get(session, "session.allow_concurrent")),
         )
     )
+    return RemoteDecision(decision, payer)
 
 
 def decide_reservation(
@@ -173,12 +297,12 @@ def decide_reservation(
 
     What the user owes, or still charges elsewhere, may be put right on the way. Records nothing.
     """
-    facts = _user_facts(session, user, None)
+    facts = loading.user_facts(session, user, None)
     return decide(
         AuthorizationFacts(
             now=now,
-            station=_station_facts(charge_point),
-            evse=_evse_facts(session, evse, now),
+            station=loading.station_facts(charge_point),
+            evse=loading.evse_facts(session, evse, now),
             user=replace(facts, running_sessions=0, outstanding_amount=Decimal(0)),
             billing=BillingFacts(strategy=BillingStrategy.NONE, made_free_by_operator=True),
         )
@@ -191,20 +315,16 @@ def is_registered(session: Session, id_tag: str) -> bool:
     return session.scalar(select(RfidTag.id).where(func.upper(RfidTag.tag_id) == normal)) is not None
 
 
-def remote_token(session_id: int) -> str:
-    """The id token of a session that is started remotely: at most 20 characters, as OCPP 1.6 has it."""
-    return f"{REMOTE_PREFIX}{session_id}"
-
-
-def _recent(
-    session: Session, station: Station, id_tag: str, result: AuthorizationResult, now: datetime
-) -> Authorization | None:
+def _recent(session: Session, station: Station, id_tag: str, decision: Decision, now: datetime) -> Authorization | None:
+    """The record that a start shares. One that waits for a hold shares only such a one, and with it the hold."""
     used = select(ChargingSession.id).where(ChargingSession.authorization_id == Authorization.id).exists()
+    held_up = decision.reason is RejectReason.PREAUTHORIZATION_MISSING
     return session.scalars(
         select(Authorization)
         .where(
             Authorization.charge_point_id == station.id,
-            Authorization.result == result,
+            Authorization.result == _result(decision),
+            *([Authorization.reason.in_(_HELD_UP)] if held_up else []),
             Authorization.happened_at > now - REUSE_WITHIN,
             func.upper(Authorization.id_tag) == normalise_id_tag(id_tag),
             ~used,
@@ -212,148 +332,6 @@ def _recent(
         .order_by(Authorization.id.desc())
         .limit(1)
     ).one_or_none()
-
-
-def _load_facts(
-    session: Session,
-    station: Station,
-    id_tag: str | None,
-    source: AuthorizationSource,
-    now: datetime,
-    evse_id: int | None,
-    started_at: datetime | None,
-    except_session_id: int | None,
-) -> tuple[AuthorizationFacts, int | None, datetime | None]:
-    charge_point = session.get_one(ChargePoint, station.id)
-    evse = session.get(Evse, evse_id) if evse_id is not None else None
-    at = reserved.moment_of_start(at=started_at or now, now=now)
-    anonymous = source is AuthorizationSource.PLUG_AND_CHARGE
-    token, user, expires_at, free = _token_facts(session, station, None if anonymous else id_tag, started_at or now)
-    facts = AuthorizationFacts(
-        now=now,
-        station=_station_facts(charge_point),
-        driver=DriverKind.ANONYMOUS if anonymous else DriverKind.USER,
-        evse=_evse_facts(session, evse, at) if evse else None,
-        token=None if anonymous else token,
-        user=_user_facts(session, user, except_session_id) if user else None,
-        billing=_billing_facts(session, user.id if user else None, free=free),
-        concurrent_sessions_allowed=bool(settings.get(session, "session.allow_concurrent")),
-    )
-    return facts, user.id if user else None, expires_at
-
-
-def _station_facts(charge_point: ChargePoint) -> StationFacts:
-    return StationFacts(
-        status=charge_point.status.value,
-        zone_active=charge_point.zone.status is ZoneStatus.ACTIVE,
-        is_private=charge_point.access_type is AccessType.PRIVATE,
-        owner_partner_id=charge_point.partner_id,
-    )
-
-
-def _evse_facts(session: Session, evse: Evse, at: datetime) -> EvseFacts:
-    kept = reserved.open_on(session, evse_id=evse.id, at=at)
-    return EvseFacts(
-        status=evse.status.value,
-        has_tariff_group=evse.tariff_group_id is not None,
-        connector_active=not evse.connectors or any(each.status is EvseStatus.ACTIVE for each in evse.connectors),
-        reserved_for_user_id=kept.user_id if kept else None,
-    )
-
-
-def _token_facts(
-    session: Session, station: Station, id_tag: str | None, at: datetime
-) -> tuple[TokenFacts, User | None, datetime | None, bool]:
-    """What a token is: an RFID tag's, a reservation's, or of a session an operator is starting (then maybe free)."""
-    if not id_tag:
-        return TokenFacts(known=False), None, None, False
-    remote = remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=at)
-    if remote is not None:
-        free = (remote.tariff_snapshot or {}).get("type") == "free"
-        return TokenFacts(known=True), session.get(User, remote.user_id), None, free
-    kept = reserved.by_token(session, charge_point_id=station.id, id_tag=id_tag, at=at)
-    if kept is not None:
-        return TokenFacts(known=True), kept.user, None, False
-    tag = session.scalars(select(RfidTag).where(func.upper(RfidTag.tag_id) == normalise_id_tag(id_tag))).one_or_none()
-    if tag is None:
-        return TokenFacts(known=False), None, None, False
-    expires_at = None
-    if tag.expires_on is not None:
-        # the tag works until the end of that day, in the system's time zone
-        system_zone: ZoneInfo = zone(settings.get_text(session, "system.timezone"))
-        expires_at = datetime.combine(tag.expires_on + timedelta(days=1), time(), tzinfo=system_zone)
-    token = TokenFacts(known=True, active=tag.status is RfidTagStatus.ACTIVE, expires_at=expires_at)
-    return token, tag.user, expires_at, False
-
-
-def remote_session(
-    session: Session, *, charge_point_id: int, id_tag: str | None, at: datetime
-) -> ChargingSession | None:
-    """The session that an operator started at this station and whose token this is; None when it is no such token.
-
-    The token ends with the session. One that failed only because nothing was heard in time counts as long as the
-    station started (``at``, by its own clock) within the time: its message came late, the car did not. At an EVSE
-    that is reserved for the user, the session waits for the reservation's token instead of one of its own.
-    """
-    normal = normalise_id_tag(id_tag or "")
-    found = _REMOTE_TOKEN.fullmatch(normal)
-    if found is None:
-        return _awaited(session, charge_point_id, normal) if normal else None
-    row = session.get(ChargingSession, int(found[1]))
-    if row is None or row.charge_point_id != charge_point_id or row.user_id is None:
-        return None
-    if row.status in RUNNING:
-        return row
-    limit = timedelta(seconds=settings.get_int(session, "session.fail_starting_after_seconds"))
-    in_time = row.created_at - REMOTE_CLOCK_SLACK <= at <= row.created_at + limit
-    return row if row.failure_reason in OVERDUE and in_time else None
-
-
-def _awaited(session: Session, charge_point_id: int, normal: str) -> ChargingSession | None:
-    """The session an operator has started that waits for this token, an RFID tag's or a reservation's."""
-    return session.scalars(
-        select(ChargingSession)
-        .where(
-            ChargingSession.charge_point_id == charge_point_id,
-            ChargingSession.status == SessionStatus.PENDING,
-            ChargingSession.source == AuthorizationSource.OPERATOR,
-            func.upper(ChargingSession.id_tag) == normal,
-        )
-        .order_by(ChargingSession.id.desc())
-        .limit(1)
-    ).one_or_none()
-
-
-def _user_facts(session: Session, user: User, except_session_id: int | None) -> UserFacts:
-    running = session.scalar(
-        select(func.count())
-        .select_from(ChargingSession)
-        .where(
-            ChargingSession.user_id == user.id,
-            ChargingSession.status.in_(RUNNING),
-            ChargingSession.id != (except_session_id or 0),
-        )
-    )
-    return UserFacts(
-        user_id=user.id,
-        active=user.status is UserStatus.ACTIVE,
-        running_sessions=running or 0,
-        outstanding_amount=ledger.outstanding(
-            session, user_id=user.id, currency=settings.get_text(session, "system.currency")
-        ),
-    )
-
-
-def _billing_facts(session: Session, user_id: int | None, *, free: bool) -> BillingFacts:
-    currency = settings.get_text(session, "system.currency")
-    balance = ledger.balance(session, user_id=user_id, currency=currency) if user_id else Decimal(0)
-    return BillingFacts(
-        strategy=BillingStrategy(settings.get_text(session, "billing.strategy")),
-        payment_method_not_for_sessions=bool(settings.get(session, "billing.payment_method_not_for_sessions")),
-        balance=balance,
-        minimum_balance=settings.get_amount(session, "billing.minimum_balance_to_start"),
-        made_free_by_operator=free,
-    )
 
 
 def reason_label(reason: str | None) -> str:

@@ -76,7 +76,7 @@ _REASON_LABELS = {
     RejectReason.OUTSTANDING_AMOUNT: "The user has an outstanding amount to pay",
     RejectReason.NO_TARIFF_GROUP: "The EVSE has no tariff group",
     RejectReason.PAYMENT_METHOD_REQUIRED: "The user has no payment method",
-    RejectReason.PREAUTHORIZATION_MISSING: "The payment method has not been pre-authorised yet",
+    RejectReason.PREAUTHORIZATION_MISSING: "The pre-authorisation of the payment method was not confirmed in time",
     RejectReason.PREAUTHORIZATION_DECLINED: "The pre-authorisation of the payment method was declined",
     RejectReason.PAYMENT_METHOD_OR_BALANCE_REQUIRED: "The user has neither a payment method nor enough balance",
     RejectReason.BALANCE_BELOW_MINIMUM: "The user's balance is below the minimum to start",

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, Evse, SystemStatus
+from app.billing.models import PaymentMethod, TransactionStatus
 from app.charging import authorizations, commands, mock, sessions
 from app.charging.authorize import RejectReason
 from app.charging.commands import CommandName
@@ -24,6 +25,9 @@ from app.charging.lifecycle import (
     next_status,
 )
 from app.charging.models import AuthorizationSource, ChargingSession
+from app.charging.payments import holds, paying
+from app.charging.payments.payer import Wish
+from app.charging.remote_tokens import remote_token
 from app.charging.reservations import reserved
 from app.core.actions import ReasonRequired
 from app.core.models import Action, Admin
@@ -143,12 +147,16 @@ def start_session(
     reason: str,
     actor: Admin,
     now: datetime,
-) -> tuple[ChargingSession, Action]:
+    wish: Wish | None = None,
+) -> tuple[ChargingSession, Action | None]:
     """Start a session on behalf of a user: it is Pending until the station really starts it.
 
-    ``tariff_id`` None makes it free for the user; otherwise one of the EVSE's tariff group. Manual, "Starting a
-    Session". At a Demo station it is a mock session. Raises StartRefused with the reason of the authorisation,
-    EvseBusy, ReasonRequired, NotManaged.
+    ``tariff_id`` None makes it free for the user; otherwise one of the EVSE's tariff group. ``wish``: what is to pay,
+    else the last used payment method. Manual, "Starting a Session". At a Demo station it is a mock session.
+
+    Without an action nothing was sent yet: an amount must be held on the payment method first. Commit, have
+    ``hold_of_start`` performed, and call ``continue_start``.
+    Raises StartRefused with the reason of the authorisation, EvseBusy, ReasonRequired, NotManaged.
     """
     sessions.lock_evse(session, evse.id)
     busy = session.scalars(
@@ -157,11 +165,19 @@ def start_session(
     if busy is not None:
         raise EvseBusy(f"Session {busy} is running on EVSE {evse.code}")
     demo = evse.charge_point.status is SystemStatus.DEMO
-    decision = authorizations.decide_for_user(
-        session, charge_point=evse.charge_point, evse=evse, user=user, free=tariff_id is None or demo, now=now
+    found = authorizations.decide_for_user(
+        session,
+        charge_point=evse.charge_point,
+        evse=evse,
+        user=user,
+        free=tariff_id is None or demo,
+        now=now,
+        wish=wish,
+        tariff_id=tariff_id,
     )
-    if decision.reason is not None:
-        raise StartRefused(decision.reason.label)
+    hold_first = found.decision.reason is RejectReason.PREAUTHORIZATION_MISSING
+    if found.decision.reason is not None and not hold_first:
+        raise StartRefused(found.decision.reason.label)
     row = ChargingSession(
         partner_id=evse.partner_id,
         charge_point_id=evse.charge_point_id,
@@ -173,15 +189,77 @@ def start_session(
         created_at=now,
         flags=[],
     )
+    paying.keep_payer(row, found.payer)
     commands.check_reachable(evse.charge_point, demo=True)
     _set_chosen_tariff(session, row, evse, tariff_id)
     session.add(row)
     session.flush()
     if demo:
         return row, mock.begin(session, row, evse=evse, user=user, reason=reason, actor=actor, now=now)
+    if not hold_first:
+        return row, _send_start(session, row, evse=evse, user=user, reason=reason, actor=actor, now=now)
+    if not reason.strip():
+        raise ReasonRequired("a reason is required; it is kept in the Actions log")
+    holds.open_hold(
+        session,
+        method=session.get_one(PaymentMethod, found.payer.payment_method_id),
+        partner_id=row.partner_id,
+        user_id=user.id,
+        session_id=row.id,
+        now=now,
+    )
+    announce(session, "session.changed", row)
+    return row, None
+
+
+def hold_of_start(session: Session, *, session_id: int) -> int:
+    """The pre-authorization that a start by an operator waits for."""
+    return holds.holds_of(session, session_id=session_id)[-1].id
+
+
+def continue_start(
+    session: Session, *, session_id: int, reason: str, actor: Admin, now: datetime
+) -> Action | StartRefused:
+    """Send the start, now that the processor was asked about the hold; or fail the session, and say why. Flushes.
+
+    A refusal is returned and not raised, so that the failed session is committed.
+    """
+    row = session.get_one(ChargingSession, session_id, with_for_update=True, populate_existing=True)
+    evse, user = session.get_one(Evse, row.evse_id), session.get_one(User, row.user_id)
+    if row.status is not SessionStatus.PENDING:
+        return StartRefused(row.failure_reason or f"The session is {row.status.label} already")
+    hold = holds.holds_of(session, session_id=row.id)[-1]
+    decision = authorizations.decide_for_user(
+        session,
+        charge_point=evse.charge_point,
+        evse=evse,
+        user=user,
+        free=False,
+        now=now,
+        wish=paying.wish_of_session(row),
+        tariff_id=row.tariff_id,
+        preauthorized=None if hold.status is TransactionStatus.PENDING else hold.status is TransactionStatus.SUCCEEDED,
+        except_session_id=row.id,
+    ).decision
+    if decision.reason is None:
+        return _send_start(session, row, evse=evse, user=user, reason=reason, actor=actor, now=now)
+    words = decision.reason.label
+    if hold.failure_reason and decision.reason in _OF_HOLDS:
+        words = f"{words}: {hold.failure_reason}"
+    fail_session(session, row, event=SessionEvent.START_REFUSED, reason=words)
+    holds.let_go(session, hold, why="The session was not started", now=now)
+    return StartRefused(words)
+
+
+_OF_HOLDS = (RejectReason.PREAUTHORIZATION_MISSING, RejectReason.PREAUTHORIZATION_DECLINED)
+
+
+def _send_start(
+    session: Session, row: ChargingSession, *, evse: Evse, user: User, reason: str, actor: Admin, now: datetime
+) -> Action:
     # a station that keeps the EVSE for the user lets nobody else start: not even us, but with the reservation's token
     kept = reserved.open_on(session, evse_id=evse.id, at=now)
-    row.id_tag = kept.id_tag if kept else authorizations.remote_token(row.id)
+    row.id_tag = kept.id_tag if kept else remote_token(row.id)
     action = commands.request_command(
         session,
         charge_point=evse.charge_point,
@@ -194,7 +272,7 @@ def start_session(
         now=now,
     )
     announce(session, "session.changed", row)
-    return row, action
+    return action
 
 
 def _set_chosen_tariff(session: Session, row: ChargingSession, evse: Evse, tariff_id: int | None) -> None:

@@ -7,7 +7,7 @@ product.md, "Charging session life" and "Which tariff"; stations.md, lines 7 to 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
@@ -16,14 +16,18 @@ from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
+from app.billing.models import Transaction
 from app.charging import authorizations, clocks
 from app.charging.authorize import RejectReason, normalise_id_tag
 from app.charging.clocks import clean_time
+from app.charging.driver_tariff import tariff_for
 from app.charging.endings import announce, finish_by_rule
 from app.charging.flags import FLAGS, NO_TARIFF, REPLACED, UNAUTHORIZED_START, add_flag, flag_labels
 from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import Authorization, AuthorizationSource, ChargingSession
+from app.charging.payments import holds, paying
 from app.charging.registers import begin_register
+from app.charging.remote_tokens import remote_session
 from app.charging.reservations import reserved
 from app.charging.session_meter import apply_register
 from app.charging.station import EvseRef, Station
@@ -33,13 +37,7 @@ from app.core.models import CurrencyRow
 from app.crm.models import User
 from app.tariffs import queries as tariff_queries
 from app.tariffs.pricing import InvalidTariffSnapshot, TariffSnapshot, snapshot_to_json
-from app.tariffs.selection import (
-    DriverFacts,
-    InvalidTariffGroup,
-    NoTariff,
-    explanation_to_json,
-    select_tariff,
-)
+from app.tariffs.selection import InvalidTariffGroup, NoTariff, explanation_to_json
 from app.tariffs.snapshots import snapshot_of
 
 __all__ = [
@@ -69,6 +67,8 @@ class StartOutcome:
     expires_at: datetime | None = None
     reason: str | None = None
     parent: str | None = None
+    #: this pre-authorization must be performed, and then ``conclude_start`` gives the answer for the station
+    hold_id: int | None = None
 
 
 def start_session(
@@ -87,7 +87,8 @@ def start_session(
 
     The user's reservation (``reservation_id``, if the station names one) is used up. The same start again (same EVSE,
     token, time and meter) gets the same answer. A session is kept also when the driver is refused, because energy may
-    flow: it is flagged, and billed if there is anybody to bill.
+    flow: it is flagged, and billed if there is anybody to bill. That is so, too, while an amount must still be held
+    on the driver's payment method (``StartOutcome.hold_id``).
     """
     lock_evse(session, evse.id)
     key = start_key(evse.network_id, id_tag, reported_at, meter_start_wh, reference)
@@ -98,7 +99,7 @@ def start_session(
         key = f"{key}~{known.id}"
     started_at, time_flags = clean_time(reported_at, now)
     pending = _pending_session(session, evse, id_tag)
-    remote = pending or authorizations.remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=started_at)
+    remote = pending or remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=started_at)
     source = remote.source if remote is not None else authorizations.source_of(station)
     _close_predecessor(session, evse, started_at, now)
     answer = authorizations.authorize(
@@ -128,16 +129,79 @@ def start_session(
     if not answer.accepted:
         add_flag(row, UNAUTHORIZED_START)
     session.flush()
+    _give_payer(session, row, station, answer, now)
     if answer.accepted:
         reserved.use(session, charge=row, number=reservation_id, started_at=started_at, now=now)
     announce(session, "session.started", row)
+    return _outcome(row, answer)
+
+
+def conclude_start(
+    session: Session,
+    *,
+    station: Station,
+    outcome: StartOutcome,
+    now: datetime,
+    reservation_id: int | None = None,
+) -> StartOutcome:
+    """What a station is told about a start that waited for a hold, now that the processor was asked. Flushes.
+
+    Manual, "User billing settings", 2: if the hold fails, "the system will not authorize the charging session". The
+    session stays, flagged, for the energy that flows all the same.
+    """
+    assert outcome.hold_id is not None
+    row = session.get_one(ChargingSession, outcome.session_id, with_for_update=True, populate_existing=True)
+    if row.authorization_id is None or row.started_at is None:
+        return replace(outcome, hold_id=None)
+    answer = authorizations.decide_again(
+        session,
+        station=station,
+        authorization_id=row.authorization_id,
+        hold_id=outcome.hold_id,
+        now=now,
+        started_at=row.started_at,
+        except_session_id=row.id,
+    )
+    if row.tariff_snapshot is None:
+        answer = authorizations.refuse(session, answer, RejectReason.NO_TARIFF_GROUP)
+    if answer.accepted and UNAUTHORIZED_START in row.flags:
+        row.flags = [flag for flag in row.flags if flag != UNAUTHORIZED_START]
+        session.flush()
+        reserved.use(session, charge=row, number=reservation_id, started_at=row.started_at, now=now)
+    announce(session, "session.changed", row)
+    return _outcome(row, answer)
+
+
+def _outcome(row: ChargingSession, answer: authorizations.Answer) -> StartOutcome:
     return StartOutcome(
         session_id=row.id,
         accepted=answer.accepted,
         expires_at=answer.expires_at,
         reason=str(answer.decision.reason) if answer.decision.reason else None,
         parent=answer.parent,
+        hold_id=answer.hold_id,
     )
+
+
+def _give_payer(
+    session: Session, row: ChargingSession, station: Station, answer: authorizations.Answer, now: datetime
+) -> None:
+    """Keep with the session who pays, and what is held for it already or is just being asked for. Flushes."""
+    if answer.payer is None:
+        return
+    if row.paid_from is None:
+        paying.keep_payer(row, answer.payer)
+        session.flush()
+    if answer.hold_id is not None:
+        holds.take_up(session, session.get_one(Transaction, answer.hold_id, with_for_update=True), row=row)
+    elif answer.payer.payment_method_id is not None:
+        holds.take_up_unused(
+            session,
+            row=row,
+            charge_point_id=station.id,
+            payment_method_id=answer.payer.payment_method_id,
+            now=now,
+        )
 
 
 def _new_session(
@@ -198,10 +262,12 @@ def _is_another_charge(known: ChargingSession) -> bool:
 
 
 def _same_answer(session: Session, row: ChargingSession) -> StartOutcome:
-    reason = None
+    reason, hold_id = None, None
     if row.authorization_id is not None:
         reason = session.get_one(Authorization, row.authorization_id).reason
-    return StartOutcome(session_id=row.id, accepted=UNAUTHORIZED_START not in row.flags, reason=reason)
+    if reason == RejectReason.PREAUTHORIZATION_MISSING:  # nobody came to hear what the processor had said
+        hold_id = next((hold.id for hold in reversed(holds.holds_of(session, session_id=row.id))), None)
+    return StartOutcome(session_id=row.id, accepted=UNAUTHORIZED_START not in row.flags, reason=reason, hold_id=hold_id)
 
 
 def _pending_session(session: Session, evse: EvseRef, id_tag: str | None) -> ChargingSession | None:
@@ -255,18 +321,8 @@ def _give_tariff(session: Session, row: ChargingSession, remote: ChargingSession
 
 def _choose_tariff(session: Session, row: ChargingSession) -> None:
     evse = session.get_one(Evse, row.evse_id)
-    if evse.tariff_group_id is None:
-        raise NoTariff("the EVSE has no tariff group")
     user = session.get_one(User, row.user_id)
-    attached = tariff_queries.attached_tariffs(session, tariff_group_id=evse.tariff_group_id)
-    chosen, explanation = select_tariff(
-        attached,
-        DriverFacts(
-            user_id=user.id,
-            user_group_ids=frozenset(group.id for group in user.groups),
-            owner_partner_id=row.partner_id,
-        ),
-    )
+    chosen, explanation = tariff_for(session, evse=evse, user=user)
     set_tariff(session, row, take_snapshot(session, tariff_id=chosen.tariff_id, evse=evse))
     row.tariff_explanation = explanation_to_json(explanation)
 

@@ -18,9 +18,9 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, Evse, EvseType, SystemStatus
-from app.charging.authorizations import remote_token
 from app.charging.lifecycle import PaymentStatus
 from app.charging.models import AuthorizationSource
+from app.charging.remote_tokens import remote_token
 from app.core.models import CurrencyRow
 from app.demo.bulk import json_text
 from app.demo.fleet import Site
