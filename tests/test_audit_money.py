@@ -15,12 +15,16 @@ from sqlalchemy.orm import Session
 
 from app.audit_money import run
 from app.audit_money.checks import Period, amount
+from app.billing import top_up_answers, top_ups, vouchers
 from app.billing.models import (
     PaymentMethod,
+    TopUpPackage,
     Transaction,
     TransactionPurpose,
     TransactionStatus,
     TransactionType,
+    Voucher,
+    VoucherType,
 )
 from app.billing.payments import methods, orders, perform
 from app.billing.payments.orders import Subject
@@ -30,10 +34,12 @@ from app.charging.models import ChargingSession
 from app.core import settings
 from app.core.config import Config
 from app.core.db import db, sqlalchemy_url, transaction
+from app.crm.models import User
 from tests.conftest import empty_tables
 from tests.support.charging import NOW, start, stop, tag_of
 from tests.support.gateway import Cast
 
+assert top_up_answers  # what follows a top-up's answer is registered
 LATER = NOW + timedelta(hours=2)
 PRICE = Decimal("4.26")
 #: what is not the session's own but its copy's
@@ -45,8 +51,9 @@ class Books:
 
     def __init__(self, app: Flask, people: Cast) -> None:
         self.app, self.people = app, people
-        user, charge_point = people.driver(balance="50.00"), people.station()
+        user, charge_point = people.driver(balance="0"), people.station()
         self.user = user.id
+        self._redeem(user, Decimal(50))
         self.balance_session = start(people, charge_point, tag_of(user)).session_id
         stop(people, charge_point, session_id=self.balance_session)
         ((entry,), (charge,)) = people.bills(self.balance_session)
@@ -57,6 +64,30 @@ class Books:
         self.hold = self._perform(self._open(card, TransactionType.PREAUTHORIZATION, Decimal(20), "hold"))
         self.capture = self._perform(self._child(self.hold, TransactionType.CAPTURE, PRICE, "capture"))
         self.refund = self._perform(self._child(self.capture, TransactionType.REFUND, Decimal(1), "refund"))
+        self._top_up(user, card)
+
+    def _redeem(self, user: User, value: Decimal) -> None:
+        session = self.people.session
+        (self.voucher,) = vouchers.create_vouchers(
+            session, quantity=1, amount=value, redeem_before=None, description=None, actor=None, now=NOW
+        )
+        code = session.get_one(Voucher, self.voucher).code
+        self.credit = vouchers.redeem(session, code=code, user=user, now=NOW).id
+        session.commit()
+
+    def _top_up(self, user: User, card: PaymentMethod) -> None:
+        session = self.people.session
+        package = TopUpPackage(price=Decimal(50), bonus=Decimal(2), currency="EUR", position=1)
+        session.add(package)
+        session.flush()
+        bought = top_ups.buy(
+            session, user=user, method=card, package=package, type_=VoucherType.TOP_UP, key="top-up", now=NOW
+        )
+        assert bought.transaction_id is not None
+        self.top_up, self.top_up_charge = bought.id, bought.transaction_id
+        session.commit()
+        self._perform(self.top_up_charge)
+        self.top_up_refund = self._perform(self._child(self.top_up_charge, TransactionType.REFUND, Decimal(3), "back"))
 
     def _copy_session(self, card: PaymentMethod) -> int:
         first = self.people.charge(self.balance_session)
@@ -224,7 +255,7 @@ PLANTED: dict[str, tuple[str, str]] = {
     ),
     "an account says something else": (
         "UPDATE balance_account SET balance = 99 WHERE id = {account}",
-        "Balance account {account} of user {user}: it says 99.00 EUR, its last entry 45.74 EUR.",
+        "Balance account {account} of user {user}: it says 99.00 EUR, its last entry 94.74 EUR.",
     ),
     "a charge without a debit": (
         "UPDATE transaction SET processor_reference = 'ledger:0' WHERE id = {charge}",
@@ -242,6 +273,43 @@ PLANTED: dict[str, tuple[str, str]] = {
         " VALUES (1, 'refund', 'succeeded', 1, 'EUR', {user}, {balance_session}, {charge}, 'balance', 'ledger:0', 'b')",
         "1.00 EUR refunded to user {user} by ledger:0, where ledger entry nothing credits nothing.",
     ),
+    "a voucher credited another amount": (
+        "UPDATE voucher SET amount = 49 WHERE id = {voucher}",
+        "redeemed at 2026-11-22 12:00:00 UTC by user {user}): ledger entry {credit} credits 50.00.",
+    ),
+    "a voucher that was credited is not redeemed": (
+        "UPDATE voucher SET redeemed_at = NULL, user_id = NULL WHERE id = {voucher}",
+        "redeemed at nothing by user nothing): ledger entry {credit} credits 50.00.",
+    ),
+    "a credit without a voucher": (
+        "UPDATE ledger_entry SET voucher_id = NULL WHERE id = {credit}",
+        "Ledger entry {credit} (voucher of 50.00 EUR for user {user}): no voucher belongs to it.",
+    ),
+    "a bonus that nobody gave": (
+        "UPDATE voucher SET bonus = 1 WHERE id = {top_up}",
+        "its amount is 52.00, 50.00 were paid and the bonus is 1.00.",
+    ),
+    "a top-up was charged another price": (
+        "UPDATE transaction SET amount = 40 WHERE id = {top_up_charge}",
+        "its price is 50.00 EUR, its payment {top_up_charge} is 40.00 EUR and succeeded.",
+    ),
+    "a top-up is credited but not paid": (
+        "UPDATE transaction SET status = 'failed' WHERE id = {top_up_charge}",
+        "its price is 50.00 EUR, its payment {top_up_charge} is 50.00 EUR and failed.",
+    ),
+    "a top-up is paid but not credited": (
+        "UPDATE voucher SET status = 'pending', redeemed_at = NULL WHERE id = {top_up}",
+        "top up, pending): its price is 50.00 EUR, its payment {top_up_charge} is 50.00 EUR and succeeded.",
+    ),
+    "a top-up is charged for nothing": (
+        "UPDATE voucher SET transaction_id = NULL WHERE id = {top_up}",
+        "Transaction {top_up_charge} (succeeded): user {user} is charged 50.00 EUR for a top-up that has no voucher.",
+    ),
+    "a top-up is given back and kept": (
+        "UPDATE ledger_entry SET reference = 'elsewhere' WHERE reference = 'refund:{top_up_refund}'",
+        "Transaction {top_up_refund}: 3.00 EUR of a top-up were given back to user {user}, where ledger entry nothing"
+        " debits nothing.",
+    ),
     "the processor has what we do not know": (
         "INSERT INTO test_processor_record (key, operation, reference, token, amount, currency, state)"
         " VALUES ('session:0:charge', 'charge', 'test_x', 'approve:1', 7.50, 'EUR', 'charged')",
@@ -249,7 +317,7 @@ PLANTED: dict[str, tuple[str, str]] = {
     ),
     "the processor charged twice": (
         "INSERT INTO test_processor_record (key, operation, reference, amount, currency, state)"
-        " SELECT key || ':2', operation, 'test_y', amount, currency, state FROM test_processor_record"
+        " SELECT key || '#2', operation, 'test_y', amount, currency, state FROM test_processor_record"
         " WHERE operation = 'capture'",
         "Transaction {capture}: the Test processor did it 2 times, 8.52 EUR in all.",
     ),
@@ -258,12 +326,12 @@ PLANTED: dict[str, tuple[str, str]] = {
         "Transaction {refund} (refund of 1.00 EUR, failed): by the Test processor it is refund of 1.00 EUR, refunded.",
     ),
     "the processor did another amount": (
-        "UPDATE test_processor_record SET amount = 2.00 WHERE operation = 'refund'",
+        "UPDATE test_processor_record SET amount = 2.00 WHERE operation = 'refund' AND amount = 1",
         "Transaction {refund} (refund of 1.00 EUR, succeeded): by the Test processor it is refund of 2.00 EUR,"
         " refunded.",
     ),
     "the processor did nothing": (
-        "DELETE FROM test_processor_record WHERE operation = 'refund'",
+        "DELETE FROM test_processor_record WHERE operation = 'refund' AND amount = 1",
         "Transaction {refund} (refund of 1.00 EUR): the Test processor knows nothing of test_",
     ),
 }

@@ -1,6 +1,6 @@
 """The Test processor's own books beside our transactions: it stands for somebody outside, who has what it has.
 
-An order's key is a transaction's, with the number of the attempt behind it from the second on.
+An order's key is a transaction's, with the number of the attempt behind it from the second on (key#2).
 """
 
 from __future__ import annotations
@@ -11,10 +11,9 @@ _AT = within("r.at")
 
 #: the record of an order with the transaction it is an attempt of
 _ATTEMPTS = """
-    SELECT r.*, coalesce(first.id, again.id) AS transaction_id
+    SELECT r.*, t.id AS transaction_id
     FROM test_processor_record r
-    LEFT JOIN transaction first ON first.idempotency_key = r.key
-    LEFT JOIN transaction again ON again.idempotency_key = regexp_replace(r.key, '#[0-9]+$', '')"""
+    LEFT JOIN transaction t ON t.idempotency_key = regexp_replace(r.key, '#[0-9]+$', '')"""
 _DONE = "r.state IN ('charged', 'held', 'captured', 'voided', 'refunded')"
 
 CHECKS: tuple[Check, ...] = (

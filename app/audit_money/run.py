@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.audit_money import balances, processor, repricing, sessions, transactions
+from app.audit_money import balances, processor, repricing, sessions, transactions, vouchers
 from app.audit_money.checks import Check, Period
 from app.core.db import allow_minutes
 
@@ -16,6 +16,7 @@ CHECKS: tuple[Check, ...] = (
     *repricing.CHECKS,
     *transactions.CHECKS,
     *balances.CHECKS,
+    *vouchers.CHECKS,
     *processor.CHECKS,
 )
 
