@@ -132,6 +132,7 @@ def set_limit(
     }
     if session_id is not None:
         profile["session_id"] = session_id
+        profile["reference"] = session.get_one(ChargingSession, session_id).station_reference
     if limit.duration_s is not None:
         profile["duration_s"] = limit.duration_s
         profile["valid_to"] = _wire_time(now + timedelta(seconds=limit.duration_s))
