@@ -17,6 +17,7 @@ from app.billing.codes import issue_many, normalised
 from app.billing.models import LedgerEntry, LedgerEntryType, Voucher, VoucherStatus, VoucherType
 from app.core import rates, settings
 from app.core.actions import open_action
+from app.core.audit import record_change
 from app.core.clock import zone
 from app.core.models import Action, ActionStatus, Admin
 from app.crm.models import User
@@ -92,19 +93,33 @@ def create_vouchers(
     if redeem_before is not None and redeem_before < today(session, now):
         raise RedeemBeforePassed("This day is over.")
     currency = settings.get_text(session, rates.BASE_CURRENCY)
-    return issue_many(
+    values = {
+        "amount": ledger.checked_amount(session, amount, currency),
+        "currency": currency,
+        "redeem_before": redeem_before,
+        "description": (description or "").strip() or None,
+    }
+    ids = issue_many(
         session,
         quantity,
         type=VoucherType.VOUCHER,
         status=VoucherStatus.ACTIVE,
         created_at=now,
-        amount=ledger.checked_amount(session, amount, currency),
-        currency=currency,
-        redeem_before=redeem_before,
         created_by_id=actor.id if actor else None,
         created_by=actor.name if actor else "",
-        description=(description or "").strip() or None,
+        **values,
     )
+    record_change(
+        session,
+        actor=actor,
+        event="create",
+        object_type=Voucher.__tablename__,
+        object_id=ids[0],
+        label=f"{quantity:,} vouchers" if quantity > 1 else "1 voucher",
+        before={},
+        after={"quantity": quantity, "first_id": ids[0], "last_id": ids[-1], **values},
+    )
+    return ids
 
 
 def redeem(session: Session, *, code: str, user: User, now: datetime, action: Action | None = None) -> LedgerEntry:
