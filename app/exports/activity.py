@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import Select, case, func, select
 
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
-from app.billing.models import Transaction
+from app.billing.models import PaymentMethod, Transaction, TransactionPurpose
 from app.charging.models import Authorization, ChargingSession
 from app.core.models import Action, CurrencyRow
 from app.crm.models import User
@@ -17,6 +17,11 @@ from app.partners.models import Partner
 __all__ = ["SESSION_ID", "SESSION_TIME", "Action", "Authorization", "Transaction"]
 
 SESSION_ID = ChargingSession.id
+#: as `PaymentMethod.__str__` says it
+METHOD_NAME = func.concat(
+    func.coalesce(func.nullif(func.upper(PaymentMethod.brand), ""), case((PaymentMethod.id.is_not(None), "Card"))),
+    " **** " + PaymentMethod.last4,
+)
 SESSION_TIME = func.coalesce(ChargingSession.started_at, ChargingSession.created_at)
 
 
@@ -90,7 +95,7 @@ def authorizations(_base_currency: str) -> Select[Any]:
 
 
 def transactions(_base_currency: str) -> Select[Any]:
-    """Transactions. The first ten columns are product.md's."""
+    """Transactions. The first ten columns are product.md's. Top-ups are none (manual, "Transactions")."""
     return (
         select(
             Transaction.id.label("id"),
@@ -105,10 +110,16 @@ def transactions(_base_currency: str) -> Select[Any]:
             text(Transaction.processor_reference).label("processor_reference"),
             text(Transaction.failure_reason).label("failure_reason"),
             moment(Transaction.updated_at).label("updated_at"),
+            Transaction.purpose.label("purpose"),
+            Transaction.parent_id.label("parent_id"),
+            text(METHOD_NAME).label("payment_method"),
+            text(Transaction.description).label("description"),
         )
         .select_from(Transaction)
         .join(CurrencyRow, CurrencyRow.code == Transaction.currency)
         .outerjoin(User, User.id == Transaction.user_id)
+        .outerjoin(PaymentMethod, PaymentMethod.id == Transaction.payment_method_id)
+        .where(Transaction.purpose != TransactionPurpose.TOP_UP)
     )
 
 
