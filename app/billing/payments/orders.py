@@ -143,7 +143,8 @@ def _require_open_hold(session: Session, hold: Transaction, type_: TransactionTy
     if type_ is TransactionType.CAPTURE:
         checked(session, amount, hold.currency)
     if amount > hold.amount:
-        raise InvalidAmount(f"No more than {hold.amount.normalize():f} {hold.currency} is held.")
+        there = in_minor_units(session, hold.amount, hold.currency)
+        raise InvalidAmount(f"No more than {there:f} {hold.currency} is held.")
 
 
 def ending_of(session: Session, hold: Transaction) -> Transaction | None:
@@ -169,8 +170,11 @@ def _may_count() -> ColumnElement[bool]:
     return or_(~over, Transaction.next_attempt_at.is_not(None))
 
 
-def refundable(session: Session, row: Transaction) -> Decimal:
-    """What is left of a charge or capture to be given back: refunds that may still succeed count as given."""
+def refundable(session: Session, row: Transaction, *, besides: Transaction | None = None) -> Decimal:
+    """What is left of a charge or capture to be given back: refunds that may still succeed count as given.
+
+    ``besides``: a refund that is not counted, as it is about to be tried again.
+    """
     if row.type not in (TransactionType.CHARGE, TransactionType.CAPTURE):
         return Decimal(0)
     if row.status is not TransactionStatus.SUCCEEDED:
@@ -179,6 +183,7 @@ def refundable(session: Session, row: Transaction) -> Decimal:
         select(func.coalesce(func.sum(Transaction.amount), 0)).where(
             Transaction.parent_id == row.id,
             Transaction.type == TransactionType.REFUND,
+            Transaction.id != (besides.id if besides is not None else 0),
             _may_count(),
         )
     )
@@ -195,16 +200,26 @@ def open_refund(
     known = by_key(session, key)
     if known is not None:
         return _same(known, TransactionType.REFUND, amount, parent.currency)
+    amount = checked_refund(session, parent, amount)
+    return open_child(
+        session, parent=parent, type_=TransactionType.REFUND, amount=amount, key=key, now=now, description=reason
+    )
+
+
+def checked_refund(session: Session, parent: Transaction, amount: Decimal | None) -> Decimal:
+    """The amount that may be given back of ``parent``, which is locked by this; None: all that is left.
+
+    Raises NotRefundable, InvalidAmount.
+    """
     session.refresh(parent, with_for_update=True)
     left = refundable(session, parent)
     if left <= 0:
         raise NotRefundable("Only what was paid, and has not been given back yet, can be refunded.")
-    amount = checked(session, amount, parent.currency)
+    amount = checked(session, left if amount is None else amount, parent.currency)
     if amount > left:
-        raise InvalidAmount(f"No more than {left.normalize():f} {parent.currency} can be refunded.")
-    return open_child(
-        session, parent=parent, type_=TransactionType.REFUND, amount=amount, key=key, now=now, description=reason
-    )
+        there = in_minor_units(session, left, parent.currency)
+        raise InvalidAmount(f"No more than {there:f} {parent.currency} can be refunded.")
+    return amount
 
 
 def _add(session: Session, row: Transaction) -> Transaction:
@@ -232,6 +247,11 @@ def _same(known: Transaction, type_: TransactionType, amount: Decimal, currency:
 def by_key(session: Session, key: str) -> Transaction | None:
     """The transaction of an idempotency key."""
     return session.scalars(select(Transaction).where(Transaction.idempotency_key == key)).one_or_none()
+
+
+def in_minor_units(session: Session, amount: Decimal, currency: str) -> Decimal:
+    """A stored amount with its currency's decimals, for messages."""
+    return round_minor(amount, session.get_one(CurrencyRow, currency).exponent)
 
 
 def checked(session: Session, amount: Decimal, currency: str) -> Decimal:
