@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g
 from markupsafe import Markup
 from sqlalchemy import false, func, select
 
@@ -196,13 +195,13 @@ RELATED = Related(
 
 
 def charge_points(view: Any, context: Any, obj: StationModel, name: str) -> Any:
-    """How many stations of the model there are, as counted for the whole page at once."""
-    return g.get("model_stations", {}).get((obj.vendor.lower(), obj.model.lower()), 0)
+    """How many stations of the model there are, as counted for all rows at once."""
+    return obj.counted_stations  # type: ignore[attr-defined]  # see StationModelView.prepared
 
 
 def habits(view: Any, context: Any, obj: StationModel, name: str) -> Any:
     """How many deviations are known of it, as counted for the whole page at once; to them."""
-    number = g.get("model_habits", {}).get((obj.vendor.lower(), obj.model.lower()), 0)
+    number = obj.counted_habits  # type: ignore[attr-defined]
     # regardless of case, as models are told apart
     url = list_url("quirk", Where("vendor", obj.vendor, "contains"), Where("model", obj.model, "contains"))
     return cells.link(url, formats.number(number)) if number and url else number
@@ -265,21 +264,20 @@ class StationModelView(OffMenu, BaseView):
         Related("Deviations", "quirk", _habits_of),
     )
 
-    def list_context(self, page: Any) -> dict[str, Any]:
+    def prepared(self, rows: list[Any]) -> list[Any]:
         """The numbers of all rows at once."""
-        rows: list[StationModel] = list(page.rows)
+        stations = self._counted(ChargePointState, rows)
+        habits = self._counted(Deviation, rows)
+        for row in rows:
+            key = (row.vendor.lower(), row.model.lower())
+            row.counted_stations, row.counted_habits = stations.get(key, 0), habits.get(key, 0)
+        return rows
+
+    def _counted(self, of: Any, rows: list[StationModel]) -> dict[tuple[str, str], int]:
+        """How many rows of a table each vendor and model has, both regardless of case."""
         names = {row.model.lower() for row in rows}
-        state = ChargePointState
-        counted = self.db_session.execute(
-            select(func.lower(state.vendor), func.lower(state.model), func.count())
-            .where(func.lower(state.model).in_(names))
-            .group_by(func.lower(state.vendor), func.lower(state.model))
+        vendor, model = func.lower(of.vendor), func.lower(of.model)
+        found = self.db_session.execute(
+            select(vendor, model, func.count()).where(model.in_(names)).group_by(vendor, model)
         )
-        g.model_stations = {(vendor, model): number for vendor, model, number in counted}
-        known = self.db_session.execute(
-            select(func.lower(Deviation.vendor), func.lower(Deviation.model), func.count())
-            .where(func.lower(Deviation.model).in_(names))
-            .group_by(func.lower(Deviation.vendor), func.lower(Deviation.model))
-        )
-        g.model_habits = {(vendor, model): number for vendor, model, number in known}
-        return {**super().list_context(page)}
+        return {(each[0], each[1]): each[2] for each in found}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g, request, url_for
+from flask import request, url_for
 from flask_admin import expose
 from markupsafe import Markup
 from wtforms import TextAreaField, validators
@@ -14,6 +14,7 @@ from admin_views.base import BaseView, Outcome, ReasonForm, RecordAction
 from admin_views.widgets import cells
 from app.assets.queries import known_identifiers
 from app.charging.models import UnknownStation
+from app.charging.station import forget_unknown
 from app.core.db import db
 from app.core.models import Admin
 
@@ -28,7 +29,7 @@ class DismissForm(ReasonForm):
 
 def dismiss(obj: UnknownStation, form: DismissForm, *, reason: str, actor: Admin) -> Outcome:
     """Take it off the list until it tries again."""
-    db.session.delete(obj)
+    forget_unknown(db.session(), station=obj)
     return Outcome(obj.identifier, "Dismissed")
 
 
@@ -36,7 +37,7 @@ def next_step(view: Any, context: Any, obj: UnknownStation, name: str) -> Any:
     """To the form with its ID filled in; or to the charge point, when there is one of that ID."""
     if "/" in obj.identifier:  # it failed before it could say who it is; no Charge Point ID has a slash
         return _dismiss_button(obj) if view.may(DISMISS) else None
-    known = g.get("known_stations", {}).get(obj.identifier.lower())
+    known = obj.charge_point_id  # type: ignore[attr-defined]  # see UnknownStationView.prepared
     if known is not None:
         step = cells.link(url_for("charge_point.details_view", id=known), "Open Charge Point", css="btn btn-sm")
     elif view.may("assets.charge_point.create"):
@@ -120,15 +121,17 @@ class UnknownStationView(LiveList, BaseView):
         context.setdefault("page_title", "Tried to Connect")
         return str(super().render(template, **context))
 
-    def list_context(self, page: Any) -> dict[str, Any]:
-        """Which of the page's IDs are charge points already."""
-        g.known_stations = known_identifiers(self.db_session, [row.identifier for row in page.rows])
-        return {**super().list_context(page)}
+    def prepared(self, rows: list[Any]) -> list[Any]:
+        """Which of the IDs are charge points already."""
+        known = known_identifiers(self.db_session, [row.identifier for row in rows])
+        for row in rows:
+            row.charge_point_id = known.get(row.identifier.lower())
+        return rows
 
     @expose("/dismiss/", methods=("POST",))
     def dismiss_view(self) -> Any:
         """One station off the list; the open list fetches itself again."""
         self.require(DISMISS)
-        self.db_session.delete(self.get_one(request.args.get("id")))
+        forget_unknown(self.db_session, station=self.get_one(request.args.get("id")))
         self.db_session.commit()
         return "", 204, {"HX-Trigger": "record-changed"}

@@ -107,3 +107,9 @@ def count_unknown(
             },
         )
     )
+
+
+def forget_unknown(session: Session, *, station: UnknownStation) -> None:
+    """Take a refused station off the list until it tries again. Flushes."""
+    session.delete(station)
+    session.flush()
