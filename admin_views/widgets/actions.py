@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from flask import abort, current_app, make_response, request
+from flask import abort, current_app, g, make_response, request
 from flask_admin import expose
 from flask_admin.form import BaseForm
 from flask_login import current_user
@@ -172,6 +172,21 @@ def outcomes_of(result: Any, label: str) -> list[Outcome]:
     return [outcome_of(result, label)]
 
 
+def after_commit(work: Callable[[], Any]) -> None:
+    """For handlers: have something done once all is committed, outside any database transaction of the request.
+
+    A payment processor is asked so: the row comes first. What the action came to is read anew afterwards.
+    """
+    _waiting_works().append(work)
+
+
+def _waiting_works() -> list[Callable[[], Any]]:
+    if "after_commit" not in g:
+        g.after_commit = []
+    works: list[Callable[[], Any]] = g.after_commit
+    return works
+
+
 class ActionMixin:
     """Dialogs, runs and outcomes. Joined into ``BaseView``; declare ``actions = (RecordAction(…), …)``."""
 
@@ -259,15 +274,29 @@ class ActionMixin:
             part = self.get_query().filter(has_any_key(self.model, keys[start : start + CHUNK]))
             for obj in part.options(*self.details_options()).all():
                 label = str(obj)
+                works = len(_waiting_works())
                 try:
                     with session.begin_nested():
                         result = action.handler(obj, form, reason=form.reason.data.strip(), actor=actor)
                         session.flush()
                     run.outcomes += outcomes_of(result, label)
                 except (Refused, *action.refusals) as refusal:
+                    del _waiting_works()[works:]
                     run.outcomes.append(Outcome(label, "Refused", str(refusal)))
         session.commit()
+        self._work_afterwards(run)
         return run
+
+    def _work_afterwards(self, run: Run) -> None:
+        """Do what had to wait for the commit, and read again what became of the actions."""
+        works = list(_waiting_works())
+        if not works:
+            return
+        _waiting_works().clear()
+        for work in works:
+            work()
+        fresh = {row.id: outcome_of(row) for row in self.action_rows([line.id for line in run.outcomes if line.id])}
+        run.outcomes = [fresh.get(line.id, line) if line.id else line for line in run.outcomes]
 
     def _outcome_response(self, action: RecordAction, run: Run) -> Any:
         ids = [outcome.id for outcome in run.outcomes if outcome.id is not None]
