@@ -26,7 +26,6 @@ from wtforms import TextAreaField, validators
 
 from admin_views.widgets.keys import decode_key, encode_key, has_any_key
 
-log = structlog.get_logger(__name__)
 MAX_SHOWN = 25
 CHUNK = 200
 WAITING = ("pending", "sent", "queued")
@@ -186,14 +185,6 @@ def _waiting_works() -> list[Callable[[], Any]]:
         g.after_commit = []
     works: list[Callable[[], Any]] = g.after_commit
     return works
-
-
-def when_committed(do: Callable[[], Any]) -> None:
-    """For handlers: do this once the run is committed, such as asking somebody outside, who may take a while.
-
-    It holds no lock and no transaction then; the outcome is shown as it is afterwards.
-    """
-    g.setdefault("when_committed", []).append(do)
 
 
 class ActionMixin:
