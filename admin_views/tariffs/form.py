@@ -9,12 +9,11 @@ from flask_admin.form import BaseForm
 from wtforms import TimeField
 
 from admin_views.base import NestedInline, Section, Tab, Tabs
+from admin_views.tariffs.stop_session import LABELS, OF_STRATEGY, empty_means, hidden_amounts
 from admin_views.tariffs.words import base_currency
 from admin_views.widgets.fields import DecimalField, IntegerField
 from admin_views.widgets.inline import NestedConverter
 from admin_views.widgets.tabs import own_errors
-from app.core import settings
-from app.core.db import db
 from app.tariffs.models import Tariff, TariffPowerLevel, TariffType
 from app.tariffs.validation import validate_tariff
 from app.tariffs.verbs import TERMS_OF
@@ -29,12 +28,6 @@ PRICES = {
     "idle_fee_per_minute": "Idle fee per minute",
 }
 RESTRICTIONS = ("for_owner_users", "for_roaming_users", "for_ad_hoc_users", "partners", "user_groups")
-#: what the Stop Session tab asks for under which billing strategy
-OF_STRATEGY = {
-    "stop_below_preauthorization": "preauthorize",
-    "minimum_balance_to_start": "balance_or_payment_method",
-    "auto_stop_amount": "balance_or_payment_method",
-}
 TYPE_HINTS = {
     TariffType.FREE: "Nothing is charged. Users and their use are still recorded.",
     TariffType.FLAT: "One price per session, regardless of energy or duration.",
@@ -70,7 +63,7 @@ class TariffForm(BaseForm):
     def validate(self, extra_validators: Any = None) -> bool:
         """What the fields say, then app.tariffs.validation."""
         fits = bool(super().validate(extra_validators))
-        for name, message in validate_tariff(self.terms()).items():
+        for name, message in validate_tariff(self.terms(), currency_decimals=base_currency().exponent).items():
             if name not in self:
                 continue
             bound = self[name]
@@ -202,15 +195,15 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
         "description": "The maximum energy per session. Leave empty for no energy limit.",
     },
     "stop_below_preauthorization": {
-        "label": "Stop when Pre-authorization amount falls below",
+        "label": LABELS["stop_below_preauthorization"],
         "description": "With 20 pre-authorized and 1 here, the session stops once its price has reached 19.",
     },
     "minimum_balance_to_start": {
-        "label": "Minimum balance required to start session",
+        "label": LABELS["minimum_balance_to_start"],
         "description": "Users can only start a session with at least this much in their balance.",
     },
     "auto_stop_amount": {
-        "label": "Auto stop amount",
+        "label": LABELS["auto_stop_amount"],
         "description": "With 20 in the balance and 1 here, the session stops once its price has reached 19.",
     },
 }
@@ -223,14 +216,26 @@ for _name, _label in PRICES.items():
 
 def fit_to(form: Any, tariff: Tariff | None) -> Any:
     """Leave out what does not apply to this tariff and system, and say the currency of each price."""
-    strategy = settings.get_text(db.session(), "billing.strategy")
-    absent = [name for name, wanted in OF_STRATEGY.items() if wanted != strategy]
+    absent: list[str] = hidden_amounts()
     if tariff is not None and tariff.is_base:
         absent += RESTRICTIONS
     for name in absent:
         del form[name]
+    for name in OF_STRATEGY:
+        if name in form:
+            form[name].description = f"{form[name].description} {empty_means(name)}"
     symbol = base_currency().symbol
     for name in (*PRICES, *OF_STRATEGY):
         if name in form:
             form[name].label.text = f"{form[name].label.text} ({symbol})"
     return form
+
+
+def field_label(name: str) -> str:
+    """How a field of a tariff is called in its history: prices of day and night told apart."""
+    if name.startswith("night_price"):
+        return f"{PRICES[name]}, night"
+    return _OTHER_LABELS.get(name) or PRICES.get(name) or str(FORM_ARGS[name]["label"])
+
+
+_OTHER_LABELS = {"type": "Type", "levels": "Power levels"}

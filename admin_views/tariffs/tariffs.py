@@ -12,6 +12,7 @@ from sqlalchemy.orm import selectinload
 from admin_views.base import BaseView, Facts, I18nField, I18nTextArea, Lookup, Related
 from admin_views.tariffs import form as tariff_form
 from admin_views.tariffs.calculator import calculate
+from admin_views.tariffs.stop_session import stop_facts, tab_help
 from admin_views.tariffs.words import SECTION, applies_to, applies_to_text, base_currency, price
 from admin_views.widgets.cells import records
 from app.assets.models import Evse
@@ -20,7 +21,8 @@ from app.crm.models import UserGroup
 from app.partners.models import Partner
 from app.tariffs import verbs
 from app.tariffs.models import Tariff, TariffGroup, TariffGroupTariff
-from app.tariffs.snapshots import charged_terms
+from app.tariffs.snapshots import versioned_terms
+from app.tariffs.versions import versions_of
 
 
 def _groups(tariff: Tariff) -> list[TariffGroup]:
@@ -124,6 +126,7 @@ class TariffView(BaseView):
         Facts("Restrictions", template="tariffs/_restrictions.html"),
         Facts("Stop Session", template="tariffs/_stop.html"),
         Facts("Calculator", template="tariffs/_calculator.html"),
+        Facts("Versions", template="tariffs/_versions.html"),
     )
     details_load_options = (
         selectinload(Tariff.levels),
@@ -157,6 +160,9 @@ class TariffView(BaseView):
             "price": price(obj),
             "currency": base_currency(),
             "applies_to": applies_to(obj),
+            "stop": stop_facts(obj),
+            "versions": versions_of(self.db_session(), obj),
+            "field_label": tariff_form.field_label,
             "groups": _groups(obj),
             "evse_count": self.db_session.scalar(evse_count),
             "calculation": calculate(self.db_session(), obj, request.args),
@@ -178,24 +184,26 @@ class TariffView(BaseView):
         return tariff_form.fit_to(super().edit_form(obj), obj)
 
     def render(self, template: str, **context: Any) -> str:
-        """Tell the form page about the types, and the base tariff's page why it has no restrictions."""
+        """Tell the form page about the types, why a base tariff has no restrictions, and which limits are asked for."""
         if template == self.create_template:
             context.setdefault("type_hints", {kind.value: text for kind, text in tariff_form.TYPE_HINTS.items()})
             obj = context.get("model")
-            for pane in context["panes"] if obj is not None and obj.is_base else ():
-                if pane.id == "tab-restrictions":
+            for pane in context["panes"]:
+                if pane.id == "tab-restrictions" and obj is not None and obj.is_base:
                     pane.help = tariff_form.BASE_HELP
+                elif pane.id == "tab-stop-session":
+                    pane.help = tab_help(may_see_settings=self.may("configuration.setting.view"))
         return super().render(template, **context)
 
     def update_model(self, form: Any, model: Any) -> bool:
-        """Remember what was charged, to know whether that changes."""
-        form.charged_before = charged_terms(model)
+        """Remember the version in force, to know whether a new one begins."""
+        form.terms_before = versioned_terms(model)
         return super().update_model(form, model)
 
     def on_model_change(self, form: Any, model: Any, is_created: bool) -> None:
         """Blank the prices of other types; count the revision."""
         model.name = model.name.strip()
-        verbs.settle_terms(self.db_session, tariff=model, before=None if is_created else form.charged_before)
+        verbs.settle_terms(self.db_session, tariff=model, before=None if is_created else form.terms_before)
 
     def on_model_delete(self, model: Any) -> None:
         """Refuse while it is attached."""

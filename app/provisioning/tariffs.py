@@ -14,7 +14,7 @@ from app.provisioning.mistakes import at
 from app.provisioning.reading import Source, columns_of
 from app.tariffs import groups
 from app.tariffs.models import Tariff, TariffGroup, TariffPowerLevel
-from app.tariffs.snapshots import charged_terms
+from app.tariffs.snapshots import charged_terms, versioned_terms
 
 #: set only where the file names them; the price is always set as a whole
 _NAMED_ONLY = (
@@ -56,8 +56,8 @@ def _apply_tariff(work: Work, entry: TariffEntry, source: Source) -> None:
 
 
 def _fill(work: Work, tariff: Tariff, terms: Terms, more: dict[str, Any]) -> Outcome:
-    """Bring a tariff to what the file says; a change of what is charged counts its revision up. Flushes."""
-    charged_before, before = charged_terms(tariff), _audited(tariff)
+    """Bring a tariff to what the file says; a change of its terms counts its revision up. Flushes."""
+    terms_before, before = versioned_terms(tariff), _audited(tariff)
     columns = columns_of(terms)
     levels = columns.pop("levels")
     for name in _NAMED_ONLY:
@@ -67,7 +67,7 @@ def _fill(work: Work, tariff: Tariff, terms: Terms, more: dict[str, Any]) -> Out
             setattr(tariff, name, value)
     _fill_levels(tariff, {level["max_power_w"]: level["price_per_minute"] for level in levels})
     work.session.add(tariff)
-    if tariff.id is not None and charged_terms(tariff) != charged_before:
+    if tariff.id is not None and versioned_terms(tariff) != terms_before:
         tariff.revision += 1
     work.session.flush()
     return Outcome.UNCHANGED if _audited(tariff) == before else Outcome.UPDATED
@@ -89,6 +89,7 @@ def _fill_levels(tariff: Tariff, prices: dict[int, Any]) -> None:
 def _audited(tariff: Tariff) -> dict[str, Any]:
     """What can differ between two states of a tariff, comparable."""
     return {
+        "revision": tariff.revision,
         **charged_terms(tariff),
         **{name: getattr(tariff, name) for name in _NAMED_ONLY},
         "for_owner_users": tariff.for_owner_users,

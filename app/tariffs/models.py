@@ -57,8 +57,8 @@ tariff_partner = Table(
 
 
 class Tariff(Base):
-    """A price list for one session. Prices include VAT. ``revision`` counts changes of what is charged;
-    each session keeps a snapshot, so a change never alters the past."""
+    """A price list for one session. Prices include VAT. ``revision`` counts changes of what is charged and of what
+    stops a session; each session keeps a snapshot of both, so a change never alters the past."""
 
     __tablename__ = "tariff"
     __table_args__ = (

@@ -27,16 +27,18 @@ from app.tariffs.validation import validate_tariff
 
 __all__ = [
     "CHARGED_FIELDS",
+    "STOP_FIELDS",
     "charged_terms",
     "currency_of",
     "price_in_words",
     "snapshot_of",
     "validate_tariff",
+    "versioned_terms",
 ]
 
 _FREE = "Free"
 
-#: the fields that decide what a charge costs: when one changes, ``Tariff.revision`` counts up
+#: the fields that decide what a charge costs
 CHARGED_FIELDS = (
     "type",
     "price_per_session",
@@ -51,9 +53,24 @@ CHARGED_FIELDS = (
     "idle_grace_minutes",
 )
 
+#: the fields of "Stop Session": what a session needs to start, and what stops it
+STOP_FIELDS = (
+    "max_minutes",
+    "max_energy_kwh",
+    "stop_below_preauthorization",
+    "minimum_balance_to_start",
+    "auto_stop_amount",
+)
+
+
+def versioned_terms(tariff: Tariff) -> dict[str, Any]:
+    """What makes a version of a tariff: what it charges and when it stops. When that changes, ``Tariff.revision``
+    counts up. Compare before and after an edit."""
+    return {**charged_terms(tariff), **{name: getattr(tariff, name) for name in STOP_FIELDS}}
+
 
 def charged_terms(tariff: Tariff) -> dict[str, Any]:
-    """What a charge by this tariff costs, as comparable values. Compare before and after an edit."""
+    """What a charge by this tariff costs, as comparable values."""
     terms = {name: getattr(tariff, name) for name in CHARGED_FIELDS}
     terms["levels"] = sorted((level.max_power_w, level.price_per_minute) for level in tariff.levels)
     return terms

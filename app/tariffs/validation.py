@@ -21,6 +21,8 @@ _PRICES = (
     "night_price_per_kwh",
     "idle_fee_per_minute",
 )
+#: amounts that are charged, or compared with a balance, as they are; a price per minute or kWh may be finer
+_WHOLE_MINOR = ("price_per_session", "connection_fee")
 _AMOUNTS = ("stop_below_preauthorization", "minimum_balance_to_start", "auto_stop_amount")
 _RESTRICTIONS = ("for_owner_users", "for_roaming_users", "for_ad_hoc_users", "partners", "user_groups")
 _PRICE_LIMIT = Decimal(1_000_000)
@@ -50,31 +52,34 @@ def values_of(tariff: Tariff) -> dict[str, Any]:
     return {name: getattr(tariff, name) for name in names}
 
 
-def validate_tariff(values: Mapping[str, Any]) -> dict[str, str]:
+def validate_tariff(values: Mapping[str, Any], *, currency_decimals: int | None = None) -> dict[str, str]:
     """Field → what is wrong with it; empty when the tariff can be saved.
 
     ``values`` has the names of the model's columns, and ``levels``, a sequence of objects or mappings with
     max_power_w (W) and price_per_minute; messages about one level have the key ``levels``. What is not there is
-    blank. Fields of other types than the tariff's are checked for range only.
+    blank. Fields of other types than the tariff's are checked for range only. ``currency_decimals``: how many decimals
+    an amount of the currency has; None where the currency is not known.
     """
     errors: dict[str, str] = {}
-    for field, message in _problems(values):
+    for field, message in _problems(values, currency_decimals):
         errors.setdefault(field, message)
     return errors
 
 
-def _problems(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _problems(values: Mapping[str, Any], currency_decimals: int | None) -> Iterator[tuple[str, str]]:
     name = values.get("name") or ""
     if not name.strip():
         yield "name", "a name is required"
     elif len(name) > 255:
         yield "name", "at most 255 characters are expected"
     for field in _PRICES:
-        yield from _range(field, values.get(field), 6, _PRICE_LIMIT)
+        decimals = currency_decimals if field in _WHOLE_MINOR else None
+        yield from _range(field, values.get(field), 6 if decimals is None else decimals, _PRICE_LIMIT)
     for field in _AMOUNTS:
-        yield from _range(field, values.get(field), 4, _PRICE_LIMIT)
+        yield from _range(field, values.get(field), 4 if currency_decimals is None else currency_decimals, _PRICE_LIMIT)
     yield from _of_type(values)
     yield from _stops(values)
+    yield from _balances(values)
     yield from _links(values)
     if values.get("is_base"):
         for field in _RESTRICTIONS:
@@ -139,6 +144,15 @@ def _stops(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield from _range("max_energy_kwh", energy_kwh, 3, _ENERGY_LIMIT_KWH)
 
 
+def _balances(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    least, left = values.get("minimum_balance_to_start"), values.get("auto_stop_amount")
+    if least is not None and left is not None and left >= least:
+        yield (
+            "auto_stop_amount",
+            "a session that starts with the minimum balance would stop at once: less than that minimum is expected",
+        )
+
+
 def _links(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for url in (values.get("learn_more_url") or {}).values():
         if url and not url.startswith(("https://", "http://")):
@@ -153,4 +167,4 @@ def _range(field: str, number: Decimal | None, decimals: int, limit: Decimal) ->
     elif number >= limit:
         yield field, f"a number below {limit} is expected"
     elif number != round(number, decimals):
-        yield field, f"at most {decimals} decimals are expected"
+        yield field, f"at most {decimals} decimals are expected" if decimals else "a whole number is expected"

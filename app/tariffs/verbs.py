@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from app.core.references import listed
 from app.tariffs.models import Tariff, TariffGroup, TariffGroupTariff, TariffType
-from app.tariffs.snapshots import charged_terms
+from app.tariffs.snapshots import versioned_terms
 
 _LEVELS_UNIQUE = "uq_tariff_power_level_tariff_id_max_power_w"
 
@@ -41,8 +41,8 @@ class TariffInUse(ValueError):
 def settle_terms(session: Session, *, tariff: Tariff, before: dict[str, Any] | None) -> None:
     """Bring an edited tariff in order before it is flushed: blank what its type does not charge, count its revision.
 
-    ``before`` is ``charged_terms`` before the edit, None for a new tariff. A change of what is charged makes a new
-    revision; running and past sessions keep the snapshot they have.
+    ``before`` is ``versioned_terms`` before the edit, None for a new tariff. A change of what is charged, or of what
+    stops a session, makes a new revision; running and past sessions keep the snapshot and the stop rules they have.
     """
     for level in list(tariff.levels):
         if level in session.deleted:
@@ -58,7 +58,7 @@ def settle_terms(session: Session, *, tariff: Tariff, before: dict[str, Any] | N
         return
     # two levels may exchange their maximum: that is unique again only after the last row
     session.execute(text(f"SET CONSTRAINTS {_LEVELS_UNIQUE} DEFERRED"))
-    if charged_terms(tariff) != before:
+    if versioned_terms(tariff) != before:
         tariff.revision += 1
 
 

@@ -246,7 +246,22 @@ def test_texts_of_all_languages_and_restrictions_are_stored(olga: Visitor, sessi
         ),
         ({"type": "free", "learn_more_url-en": "example.com"}, "An address that begins with https:// is expected."),
         ({"type": "free", "max_minutes": "0"}, "Minutes between 1 and 525600 are expected."),
+        ({"type": "free", "max_minutes": "-5"}, "Minutes between 1 and 525600 are expected."),
+        ({"type": "free", "max_minutes": "1.5"}, "Enter a whole number."),
         ({"type": "free", "max_energy_kwh": "0"}, "An energy above 0 kWh is expected."),
+        ({"type": "free", "max_energy_kwh": "1.2345"}, "At most 3 decimals are expected."),
+        ({"type": "flat", "price_per_session": "4.505"}, "At most 2 decimals are expected."),
+        ({"type": "duration_energy", "connection_fee": "0.005"}, "At most 2 decimals are expected."),
+        ({"type": "duration_energy", "price_per_kwh": "0.1234567"}, "At most 6 decimals are expected."),
+        ({"type": "duration_energy", "price_per_minute": "-0.01"}, "A number that is not negative is expected."),
+        ({"type": "duration_energy", "price_per_minute": "1000000"}, "A number below 1000000 is expected."),
+        ({"type": "free", "idle_fee_per_minute": "1", "idle_grace_minutes": "-1"}, "Minutes between 0 and 32767"),
+        ({"type": "free", "auto_stop_amount": "-1"}, "A number that is not negative is expected."),
+        ({"type": "free", "auto_stop_amount": "0.505"}, "At most 2 decimals are expected."),
+        (
+            {"type": "free", "minimum_balance_to_start": "5", "auto_stop_amount": "5"},
+            "A session that starts with the minimum balance would stop at once",
+        ),
         ({"type": "gold"}, "Not a valid choice."),
         ({"type": "free", "name": " "}, "A name is required."),
     ],
@@ -254,6 +269,8 @@ def test_texts_of_all_languages_and_restrictions_are_stored(olga: Visitor, sessi
 def test_what_is_wrong_is_told_at_its_field(
     olga: Visitor, session: Session, fields: dict[str, str], message: str
 ) -> None:
+    settings.change_setting(session, key="billing.strategy", value="balance_or_payment_method", actor=None)
+    session.commit()
     answer = olga.send(f"{LIST}new/", {"name": "Wrong", **fields})
     assert answer.status_code == 422
     page = answer.get_data(as_text=True)
@@ -342,6 +359,50 @@ def test_the_stop_session_tab_follows_the_billing_strategy(
     assert [name for name in names if f'name="{name}"' in page] == asked
     assert edited(olga, tariff, max_minutes="60").status_code == 302
     assert stored(session, "Standard").auto_stop_amount == 1
+
+
+def test_amounts_of_another_strategy_are_hidden_kept_and_explained(olga: Visitor, session: Session) -> None:
+    """Else a change of strategy would seem to have lost them, or they would seem to count."""
+    settings.change_setting(session, key="billing.strategy", value="preauthorize", actor=None)
+    settings.change_setting(session, key="billing.stop_below_preauthorization", value="0.75", actor=None)
+    tariff = make.tariff(session, "Standard", auto_stop_amount=Decimal(2))
+    session.commit()
+    form = olga.get(f"{LIST}edit/?id={tariff.id}").get_data(as_text=True)
+    tab = form[form.index('id="tab-stop-session"') :]
+    assert 'href="/configuration/settings/#user-billing"' in tab
+    assert "Require payment method and authorize certain amount before starting session" in tab
+    assert "what was entered for them is kept" in tab
+    assert "Leave empty for what Settings say: €0.75." in tab
+    page = olga.get(f"{LIST}details/?id={tariff.id}").get_data(as_text=True)
+    assert re.search(r"Auto stop amount</dt><dd>€2\.00 <span[^>]*>\(not in use under the billing strategy", page)
+    assert re.search(r"Pre-authorization amount falls below</dt><dd>€0\.75 <span[^>]*>\(as in Settings", page)
+    settings.change_setting(session, key="billing.strategy", value="none", actor=None)
+    session.commit()
+    form = olga.get(f"{LIST}edit/?id={tariff.id}").get_data(as_text=True)
+    assert "only time and energy can stop a session" in form
+
+
+def test_the_versions_say_who_made_what_of_what(olga: Visitor, session: Session) -> None:
+    """A driver asks why it was dearer in May: the page has the answer without the database."""
+    assert olga.send(f"{LIST}new/", {"name": "Standard", "type": "duration_energy", "price_per_kwh": "0.20"})
+    tariff = stored(session, "Standard")
+    assert edited(olga, tariff, price_per_kwh="0.25", **{"description-en": "Dearer"}).status_code == 302
+    assert edited(olga, tariff, **{"description-en": "Only words"}).status_code == 302
+    assert edited(olga, tariff, max_minutes="60").status_code == 302
+    levels = {"levels-0-max_power_w": "7.4", "levels-0-price_per_minute": "0.10"}
+    assert edited(olga, tariff, type="power_levels", **levels).status_code == 302
+    page = olga.get(f"{LIST}details/?id={tariff.id}").get_data(as_text=True)
+    part = page[page.index("Versions, the one in force first") :]
+    part = part[: part.index("</ol>")]
+    assert re.findall(r"<strong>(Version \d)</strong>", part) == ["Version 4", "Version 3", "Version 2", "Version 1"]
+    said = re.sub(r"\s+", " ", re.sub(r"<svg.*?</svg>|<[^>]+>", " ", part, flags=re.S))
+    assert "Price per kWh 0.2 0.25" in said
+    assert "Session max time (minutes) — 60" in said
+    assert "Power levels — up to 7.4 kW 0.1" in said
+    assert "Type Duration + energy Power levels" in said
+    assert "Description" not in said
+    assert said.count("olga") + said.count("@") >= 4, "each says who"
+    assert part.count("In force") == 1
 
 
 def test_who_saves_later_is_told_of_the_other_change(olga: Visitor, session: Session) -> None:
