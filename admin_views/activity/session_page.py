@@ -17,10 +17,10 @@ from admin_views import formats
 from admin_views.activity.price_words import terms
 from admin_views.base import Facts, Related
 from app.charging import session_queries
-from app.charging.flags import DEMO
+from app.charging.flags import DEMO, flag_labels
 from app.charging.lifecycle import RUNNING
 from app.charging.models import Authorization, ChargingSession
-from app.charging.sessions import flag_labels
+from app.charging.stop_watch import stop_words
 from app.core.clock import utcnow
 from app.core.models import Action
 
@@ -89,6 +89,7 @@ class SessionPage:
             "running": obj.status in RUNNING,
             "duration": session_queries.duration_of(obj, now=now),
             "flag_words": flag_labels([flag for flag in obj.flags if flag != DEMO]),
+            "stop_words": stop_words(self.db_session(), obj, now=now),
             "price": session_queries.price_view(self.db_session, obj, now=now),
         }
 
