@@ -51,14 +51,18 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.watch_outages, timedelta(seconds=10), queue="urgent"),
     Entry(tasks.bill_finished_sessions, timedelta(seconds=30)),
     Entry(tasks.perform_payments, timedelta(seconds=2)),
+    Entry(tasks.release_holds, timedelta(seconds=30)),
     Entry(tasks.top_up_balances, timedelta(seconds=2)),
     Entry(tasks.expire_vouchers, timedelta(minutes=1)),
+    Entry(tasks.tend_receipts, timedelta(seconds=30)),
     Entry(tasks.send_mails, timedelta(seconds=10)),
     Entry(tasks.configure_stations, timedelta(seconds=5)),
     Entry(tasks.watch_transfers, timedelta(seconds=10)),
     Entry(tasks.forget_files, timedelta(hours=1), timeout=timedelta(minutes=30)),
     Entry(tasks.tend_certificates, timedelta(seconds=5)),
     Entry(tasks.renew_certificates, timedelta(hours=1)),
+    Entry(tasks.run_tariff_trials, timedelta(seconds=5)),
+    Entry(tasks.forget_tariff_trials, timedelta(hours=1), timeout=timedelta(minutes=30)),
     Entry(tasks.keep_partitions, timedelta(hours=6), timeout=timedelta(minutes=30)),
 )
 

@@ -10,10 +10,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.billing import auto_top_up, vouchers
 from app.billing.payments import perform
 from app.charging import clockwork, commands, connectivity, mock, stop_watch
+from app.charging.payments import holds
 from app.charging.plans import local_list_sync
+from app.charging.receipts import issuing
 from app.charging.recovery import outages, recovery
 from app.charging.reservations import clockwork as reservation_clockwork
 from app.charging.security import clockwork as certificate_clockwork
+from app.charging.trials import asking as trials_asked
+from app.charging.trials import running as trials
 from app.charging.upkeep import boot_recipe, diagnostics, firmware
 from app.core import mail_delivery, partitions, settings
 from app.core import redis as redis_clients
@@ -147,7 +151,15 @@ def bill_finished_sessions() -> int:
         except Exception:  # a session that cannot be billed must not keep the others from it
             log.exception("bill_finished_sessions.failed", session_id=session_id)
     with transaction() as session:
-        return len(due) + clockwork.settle(session, now=utcnow())
+        resumed = clockwork.resume_payments(session, now=utcnow())
+    with transaction() as session:
+        return len(due) + resumed + clockwork.settle(session, now=utcnow())
+
+
+def release_holds() -> int:
+    """Let go what is held on payment methods and no session uses; ``perform_payments`` tells the processor."""
+    with transaction() as session:
+        return holds.void_unused(session, now=utcnow())
 
 
 def tend_certificates() -> int:
@@ -229,3 +241,45 @@ def run_mock_sessions() -> int:
     """Bring the sessions of Demo stations up to now."""
     with transaction() as session:
         return mock.advance_all(session, now=utcnow())
+
+
+def tend_receipts() -> bool:
+    """Issue receipts that are due, beside the other jobs: at the turn of a month there are many to typeset."""
+    return run_beside(current_app._get_current_object(), issue_receipts)  # type: ignore[attr-defined]
+
+
+def issue_receipts() -> int:
+    """Issue receipts and credit notes that are due, and make and mail their PDFs, each in transactions of its own."""
+    return issuing.tend(transaction, clock=utcnow)
+
+
+def run_tariff_trial(trial_id: int) -> bool:
+    """Try a draft of a tariff on last month's sessions, beside the other jobs; False if it has to wait its turn."""
+    with transaction() as session:
+        first = trials_asked.unfinished(session, limit=trials.AT_ONCE)
+    if trial_id not in first:
+        return False
+    return run_beside(current_app._get_current_object(), finish_tariff_trial, trial_id)  # type: ignore[attr-defined]
+
+
+def finish_tariff_trial(trial_id: int) -> None:
+    """Run a trial to its end, a transaction for each batch of sessions."""
+    trials.run_trial(transaction, trial_id=trial_id, clock=utcnow)
+
+
+def run_tariff_trials() -> int:
+    """Take up the trials that nobody runs: those that had to wait, and those whose worker died."""
+    with transaction() as session:
+        due = trials_asked.unfinished(session, limit=trials.AT_ONCE)
+    return sum(run_tariff_trial(trial_id) for trial_id in due)
+
+
+def forget_tariff_trials() -> int:
+    """Delete trials that were kept long enough, one at a time."""
+    forgotten = 0
+    while True:
+        with transaction() as session:
+            done = trials.forget_trials(session, now=utcnow())
+        forgotten += done
+        if not done:
+            return forgotten

@@ -6,7 +6,6 @@ from typing import Any
 
 from flask import g, render_template, request
 from flask_login import current_user
-from gevent import get_hub, monkey
 from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
@@ -17,6 +16,7 @@ from wtforms.utils import unset_value
 
 from admin_views.public import picture_url
 from admin_views.widgets.fields import ChoiceField
+from admin_views.widgets.threads import beside
 from app.assets import pictures
 from app.assets.models import LocationImage
 from app.assets.pictures import InvalidPicture, Picture
@@ -51,10 +51,7 @@ def read_upload(upload: Any) -> Picture:
     """
     data = upload.stream.read(pictures.MAX_UPLOAD_BYTES + 1)
     name = f"“{upload.filename}”"
-    if not monkey.is_module_patched("threading"):  # served by threads: a hub in each would outlive it
-        return pictures.read_picture(data, name=name)
-    found: Picture = get_hub().threadpool.apply(pictures.read_picture, (data,), {"name": name})
-    return found
+    return beside(pictures.read_picture, data, name=name)
 
 
 def _uploads(formdata: Any, name: str) -> list[Any]:

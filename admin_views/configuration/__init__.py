@@ -6,6 +6,7 @@ from typing import Any
 
 from admin_views.configuration.admins import AdminAccountView
 from admin_views.configuration.api_tokens import ApiTokenView
+from admin_views.configuration.company import CompanyView
 from admin_views.configuration.outbox import OutboxView
 from admin_views.configuration.rates import CurrencyView, VatView
 from admin_views.configuration.roles import RoleView
@@ -24,4 +25,5 @@ def views() -> list[Any]:
         OutboxView(Mail, db),
         VatView(VatRate, db),
         CurrencyView(CurrencyRow, db),
+        CompanyView("Company Details", endpoint="company", url="/configuration/company-details"),
     ]

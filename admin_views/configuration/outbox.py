@@ -95,7 +95,18 @@ class OutboxView(BaseView):
         Facts("Text", ("body",)),
         Facts(
             "Delivery",
-            ("status", "recipient", "attempts", "next_attempt_at", "sent_at", "error", "created_at", "key", "answers"),
+            (
+                "status",
+                "recipient",
+                "attempts",
+                "next_attempt_at",
+                "sent_at",
+                "error",
+                "created_at",
+                "key",
+                "answers",
+                "attachment",
+            ),
         ),
     )
     actions = (

@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 from flask import flash, redirect, request
 from flask_admin import expose
 from flask_login import current_user
+from sqlalchemy import true
 
 from admin_views.base import PageView
 from admin_views.configuration.admins import SECTION
@@ -70,6 +71,15 @@ class SettingsView(PageView):
     """One page, one form; only what the admin changed is saved."""
 
     resource, title, section, icon = "configuration.setting", "Settings", SECTION, "settings"
+    description = ""
+    #: the one group that the page is about; every group when empty
+    group = ""
+    template = "configuration/settings.html"
+
+    @property
+    def definitions(self) -> tuple[Definition, ...]:
+        """The settings on this page."""
+        return tuple(each for each in settings.DEFINITIONS if not self.group or each.group == self.group)
 
     @expose("/", methods=("GET", "POST"))
     def index(self) -> Any:
@@ -90,13 +100,13 @@ class SettingsView(PageView):
             flash(f"Saved: {names}. In force at once.", "success")
         else:
             flash("Nothing was changed.", "info")
-        return redirect(self.get_url("settings.index"), code=303)
+        return redirect(self.get_url(".index"), code=303)
 
     def _lines(self, *, posted: bool = False) -> list[Line]:
         session = db.session()
         base = rates.base_currency(session)
         lines = []
-        for definition in settings.DEFINITIONS:
+        for definition in self.definitions:
             if definition.kind is Kind.SECRET:
                 lines.append(self._secret(definition, posted=posted))
                 continue
@@ -128,7 +138,7 @@ class SettingsView(PageView):
         if BEFORE + definition.key not in request.form:
             return stored
         wanted = request.form.get(definition.key, "").strip()
-        if definition.kind is Kind.LINES:
+        if definition.kind in (Kind.LINES, Kind.PARAGRAPH):
             wanted = wanted.replace("\r\n", "\n")
         if definition.kind is Kind.BOOLEAN:
             wanted = YES if wanted else NO
@@ -175,10 +185,11 @@ class SettingsView(PageView):
         for line in lines:
             groups.setdefault(line.definition.group, []).append(line)
         return self.render(
-            "configuration/settings.html",
+            self.template,
             groups=groups,
             slug=lambda name: "group-" + "".join(c if c.isalnum() else "-" for c in name.lower()),
             failing=sum(bool(line.error) for line in lines),
+            description=self.description,
             may_edit=self.may("configuration.setting.edit"),
             mail_group=settings.BY_KEY["mail.host"].group,
             may_test_mail=self.may("configuration.mail.edit"),
@@ -191,6 +202,7 @@ class SettingsView(PageView):
         query = (
             db.session.query(AuditEntry)
             .filter(AuditEntry.object_type == Setting.__tablename__)
+            .filter(AuditEntry.object_id.in_([each.key for each in self.definitions]) if self.group else true())
             .order_by(AuditEntry.id.desc())
         )
         entries = query.offset(page * HISTORY_ROWS).limit(HISTORY_ROWS + 1).all()

@@ -28,6 +28,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.db import Base
+from app.core.files import StoredFile
 from app.core.permissions import Permission, known
 from app.core.types import BigId, JsonDict, LabelledEnum, Text120, Text255, enum_type
 
@@ -293,6 +294,8 @@ class Mail(Base):
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
     sent_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
+
+    attachment: Mapped[StoredFile | None] = relationship()
 
     def __str__(self) -> str:
         return self.subject

@@ -33,6 +33,7 @@ class Kind(StrEnum):
     VAT = "vat"
     SECRET = "secret"  # noqa: S105
     LINES = "lines"
+    PARAGRAPH = "paragraph"
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def parse(definition: Definition, raw: Any) -> Any:
             return None
         if definition.kind is Kind.EMAILS:
             return []
-        if definition.kind in (Kind.TEXT, Kind.SECRET, Kind.LINES):
+        if definition.kind in (Kind.TEXT, Kind.SECRET, Kind.LINES, Kind.PARAGRAPH):
             return ""
         if definition.kind is Kind.BOOLEAN:
             return False
@@ -150,6 +151,11 @@ def _lines(definition: Definition, raw: Any) -> str:
     return _text(definition, "\n".join(kept))
 
 
+def _paragraph(definition: Definition, raw: Any) -> str:
+    """Lines of text, without empty ones and blanks at their ends."""
+    return _text(definition, "\n".join(line.strip() for line in str(raw).splitlines() if line.strip()))
+
+
 def _choice(definition: Definition, raw: Any) -> str:
     allowed = [value for value, _ in definition.choices]
     if raw not in allowed:
@@ -191,4 +197,5 @@ _PARSERS: dict[Kind, Callable[[Definition, Any], Any]] = {
     Kind.VAT: _text,
     Kind.SECRET: _secret,
     Kind.LINES: _lines,
+    Kind.PARAGRAPH: _paragraph,
 }

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select
 
-from app.exports import activity, crm, sites, tariffs
+from app.exports import activity, crm, receipts, sites, tariffs
 from app.exports.cells import Expression
 
 
@@ -40,4 +40,5 @@ LISTS: Mapping[str, ExportList] = {
     "tariffs": ExportList(tariffs.tariffs, tariffs.Tariff.id, tariffs.Tariff.created_at.expression),
     "actions": ExportList(activity.actions, activity.Action.id, activity.Action.created_at.expression),
     "ledger": ExportList(crm.ledger, crm.LedgerEntry.id, crm.LedgerEntry.at.expression),
+    "receipts": ExportList(receipts.receipts, receipts.Receipt.id, receipts.Receipt.issued_at.expression),
 }

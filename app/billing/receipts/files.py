@@ -56,8 +56,18 @@ def make_file(
         if session.scalar(free) is None:
             return session.scalar(select(Receipt.file_id).where(Receipt.id == receipt_id))
         file = store_file(
-            session, name=f"{number}.pdf", content_type=CONTENT_TYPE, chunks=[data], max_bytes=MAX_BYTES, now=now
+            session,
+            name=f"{file_stem(number)}.pdf",
+            content_type=CONTENT_TYPE,
+            chunks=[data],
+            max_bytes=MAX_BYTES,
+            now=now,
         )
         session.execute(update(Receipt).where(Receipt.id == receipt_id).values(file_id=file.id))
         mails.send_first(session, receipt_id=receipt_id, now=now)
         return file.id
+
+
+def file_stem(number: str) -> str:
+    """A receipt's number as a file may be called."""
+    return "".join(char if char.isalnum() or char in "-_. " else "-" for char in number)
