@@ -49,6 +49,7 @@ def create_app(config: Config | None = None, **overrides: Any) -> Flask:
 def compose(flask_app: Flask) -> None:
     """Put screens and commands on the application; each knows only `app/`."""
     import admin_views
+    import jobs.asked
     import jobs.cli
     import ocpp_ws.cli
     import ocpp_ws.files
@@ -58,6 +59,7 @@ def compose(flask_app: Flask) -> None:
     flask_app.extensions[raw_commands.EXTENSION] = OcppDictionary()
     admin_views.register(flask_app)
     jobs.cli.register(flask_app)
+    jobs.asked.init_app(flask_app)
     ocpp_ws.cli.register(flask_app)
     ocpp_ws.files.register(flask_app)
 
