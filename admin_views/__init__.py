@@ -9,6 +9,7 @@ from admin_views import (
     activity,
     api,
     assets,
+    card_entry,
     configuration,
     crm,
     dashboard,
@@ -44,4 +45,5 @@ def register(app: Flask) -> None:
     api.init_app(app)
     live.init_app(app)
     public.init_app(app)
+    card_entry.init_app(app)
     search.init_app(app)

@@ -14,8 +14,9 @@ from sqlalchemy import true
 
 from admin_views.base import PageView
 from admin_views.configuration.admins import SECTION
+from app.billing.payments.checks import check_processor
 from app.core import rates, settings
-from app.core.db import db
+from app.core.db import db, separate_transaction
 from app.core.models import AuditEntry, Setting
 from app.core.settings import Definition, InvalidSetting, Kind
 from app.core.vault import VaultLocked
@@ -192,8 +193,20 @@ class SettingsView(PageView):
             description=self.description,
             may_edit=self.may("configuration.setting.edit"),
             mail_group=settings.BY_KEY["mail.host"].group,
+            processor_groups={
+                settings.BY_KEY["payment.processor"].group: "",
+                settings.BY_KEY["stripe.secret_key"].group: "stripe",
+            },
             may_test_mail=self.may("configuration.mail.edit"),
         )
+
+    @expose("/test-processor/", methods=("POST",))
+    def test_processor(self) -> Any:
+        """Ask a payment processor whether the saved settings work, and say what it answers."""
+        self.require("edit")
+        outcome = check_processor(separate_transaction, name=request.form.get("processor") or None)
+        flash(outcome.words, "success" if outcome.works else "danger")
+        return redirect(self.get_url("settings.index"), code=303)
 
     @expose("/history/")
     def history(self) -> str:

@@ -15,10 +15,14 @@ from admin_views import formats
 from admin_views.base import BaseView, ChoiceField, Facts, Related
 from admin_views.crm import figures
 from admin_views.crm.actions import USER_ACTIONS
+from admin_views.crm.balance_actions import BALANCE_ACTIONS, limit_in_words, standing_order
 from admin_views.crm.filters import BalanceAtLeast, BalanceAtMost
+from admin_views.crm.payment_methods import PaymentMethodsMixin, methods_cell
 from admin_views.widgets.cells import follow
 from admin_views.widgets.export import BATCH_ROWS
+from app.billing.payments import method_actions
 from app.core import rates, settings
+from app.core.clock import utcnow
 from app.core.i18n import LANGUAGES
 from app.core.models import Action
 from app.core.sign_in import InvalidEmail, checked_email
@@ -26,6 +30,7 @@ from app.crm import verbs
 from app.crm.models import User
 
 BALANCE = "balance"
+PAYMENT_METHODS = "payment_methods"
 
 
 def balance_words(amounts: tuple[tuple[str, Any], ...]) -> Markup:
@@ -50,11 +55,18 @@ def _balance(view: Any, context: Any, user: User, name: str) -> Markup:
     return balance_words(own or figures.balances(view.db_session, user_ids=[user.id])[user.id])
 
 
+def _payment_methods(view: Any, context: Any, user: User, name: str) -> Markup | str:
+    own = getattr(user, "paying", None)
+    if own is None:
+        own = method_actions.first_methods(view.db_session, user_ids=[user.id], today=utcnow().date())[user.id]
+    return methods_cell(own)
+
+
 def _actions_on(query: Any, user: User) -> Any:
     return query.filter(Action.target_type == User.__tablename__, Action.target_id == user.id)
 
 
-class UserView(BaseView):
+class UserView(PaymentMethodsMixin, BaseView):
     """Drivers: who they are, what they have, what they did."""
 
     resource, singular, plural = "crm.user", "User", "Users"
@@ -63,7 +75,7 @@ class UserView(BaseView):
     description = "Drivers register in the app; here they are seen, helped, and if need be disabled."
     empty_hint = "Drivers register in the EV driver’s app; you can also create them here."
 
-    column_list = ("status", "email", "full_name", "phone", "groups", BALANCE, "created_at")
+    column_list = ("status", "email", "full_name", "phone", "groups", BALANCE, "created_at", PAYMENT_METHODS)
     column_labels = {
         "email": "E-mail",
         "first_name": "First name",
@@ -72,6 +84,7 @@ class UserView(BaseView):
         "created_at": "Registration date",
         "groups": "Groups",
         "groups.name": "Group",
+        PAYMENT_METHODS: "Payment Methods",
         "rfid_tags.tag_id": "RFID Tag",
         "locale": "Language",
         "id": "ID",
@@ -80,6 +93,7 @@ class UserView(BaseView):
     link_column = "email"
     column_formatters = {
         BALANCE: _balance,
+        PAYMENT_METHODS: _payment_methods,
         "created_at": lambda view, context, user, name: formats.day(user.created_at),
         "locale": lambda view, context, user, name: LANGUAGES.get(user.locale, user.locale),
     }
@@ -121,6 +135,7 @@ class UserView(BaseView):
     details_template = "crm/user.html"
     details_tabs = (
         Facts("General", ("id", "status", "email", "first_name", "last_name", "phone", "groups", "locale")),
+        Facts("Payment Methods", template="crm/_user_payment_methods.html"),
         Facts("RFID Tags", template="crm/_user_tags.html"),
         Facts("Balance", template="crm/_user_balance.html"),
     )
@@ -129,6 +144,7 @@ class UserView(BaseView):
     related = (
         Related("Charging Sessions", "charging_session", "user_id"),
         Related("Transactions", "transaction", "user_id"),
+        Related("Receipts", "receipt", "user_id"),
         Related("Authorizations", "authorization", "user_id"),
         Related(
             "Reservations",
@@ -138,7 +154,7 @@ class UserView(BaseView):
         ),
         Related("Actions", "action", _actions_on, columns=("id", "name", "info", "reason", "status", "created_at")),
     )
-    actions = USER_ACTIONS
+    actions = (*USER_ACTIONS, *BALANCE_ACTIONS)
 
     def live_topics(self, obj: Any) -> list[str]:
         """Sessions, payments and actions of this user."""
@@ -149,10 +165,12 @@ class UserView(BaseView):
         return {**super().get_sortable_columns(), "full_name": figures.full_name_sql(), BALANCE: figures.balance_sql()}
 
     def prepared(self, rows: list[Any]) -> list[Any]:
-        """With the balances of the users on the page."""
-        found = figures.balances(self.db_session, user_ids=[user.id for user in rows])
+        """With the balances and payment methods of the users on the page."""
+        ids = [user.id for user in rows]
+        found = figures.balances(self.db_session, user_ids=ids)
+        paying = method_actions.first_methods(self.db_session, user_ids=ids, today=utcnow().date())
         for user in rows:
-            user.balances = found[user.id]
+            user.balances, user.paying = found[user.id], paying[user.id]
         return rows
 
     def export_rows(self, query: Any) -> Iterator[list[Any]]:
@@ -193,6 +211,8 @@ class UserView(BaseView):
             count=count,
             first=page * figures.LEDGER_ROWS + 1,
             more=(page + 1) * figures.LEDGER_ROWS < count,
+            standing_order=standing_order(user.id),
+            auto_top_up_limit=limit_in_words(),
         )
 
     def on_model_change(self, form: Any, model: Any, is_created: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import NamedTuple
 
 from sqlalchemy.orm import Session
 
@@ -41,18 +42,24 @@ def tag_choice(tag: RfidTag) -> str:
     return tag.payment.value
 
 
-def set_tag_choice(session: Session, *, tag: RfidTag, user_id: int, choice: str, today: date) -> None:
-    """Have a choice pay for a tag. A choice the tag has already may stay, also when a card has expired since.
+class Choice(NamedTuple):
+    """A choice as a tag stores it."""
+
+    payment: TagPayment
+    payment_method_id: int | None = None
+    payer_partner_id: int | None = None
+
+
+def chosen(session: Session, *, user_id: int, choice: str, tag: RfidTag | None, today: date) -> Choice:
+    """What a choice stands for, for a tag of this user. What the tag has may stay, also when a card has expired since.
 
     Raises NotOfThisUser.
     """
-    kept = tag.id is not None and tag.user_id == user_id and choice == tag_choice(tag)
+    kept = tag is not None and tag.user_id == user_id and choice == tag_choice(tag)
     if not kept and choice not in dict(tag_choices(session, user_id=user_id, today=today)):
         raise NotOfThisUser("This is not a payment method of the user, or it cannot be used any more.")
-    tag.payment_method_id = tag.payer_partner_id = None
     if choice.startswith(_METHOD):
-        tag.payment, tag.payment_method_id = TagPayment.PAYMENT_METHOD, int(choice.removeprefix(_METHOD))
-    elif choice.startswith(_PARTNER):
-        tag.payment, tag.payer_partner_id = TagPayment.CORPORATE, int(choice.removeprefix(_PARTNER))
-    else:
-        tag.payment = TagPayment(choice)
+        return Choice(TagPayment.PAYMENT_METHOD, payment_method_id=int(choice.removeprefix(_METHOD)))
+    if choice.startswith(_PARTNER):
+        return Choice(TagPayment.CORPORATE, payer_partner_id=int(choice.removeprefix(_PARTNER)))
+    return Choice(TagPayment(choice))
