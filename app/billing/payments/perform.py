@@ -7,8 +7,8 @@ processor is still working on, what waits for the driver's authentication, and w
 looked up again and again, for a month. product.md, "Money"; docs/adr/0013.
 
 ``transact`` opens a database transaction: app.core.db.transaction in jobs and the gateway; screens give
-app.core.db.separate_transaction, which leaves the request's own session (and who is signed in) alone. All of it needs
-an application context.
+app.core.db.separate_transaction, which leaves the request's own session (and who is signed in) alone, and refresh the
+row afterwards. All of it needs an application context.
 """
 
 from __future__ import annotations
