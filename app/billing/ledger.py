@@ -55,8 +55,8 @@ def credit(
 ) -> LedgerEntry:
     """Add ``amount`` to a user's balance, once per ``reference``; flushes. ``voucher_id``: the voucher redeemed.
 
-    The same reference again returns the first entry and changes nothing. When the balance comes back from
-    below zero, ``balance.settled`` is announced (user_id, currency).
+    The same reference again returns the first entry and changes nothing. When something is taken off what is owed,
+    ``balance.settled`` is announced (user_id, currency): the oldest sessions may be paid by it.
     Raises LedgerConflict, InvalidLedgerAmount, UnknownCurrency.
     """
     amount = checked_amount(session, amount, currency)
@@ -279,7 +279,7 @@ def _book(session: Session, account: BalanceAccount, movement: _Movement) -> Led
         return _first(session, account, movement)
     account.balance = after
     session.flush()
-    if before < 0 <= after:
+    if before < 0 and after > before:
         events.announce(
             session,
             "balance.settled",

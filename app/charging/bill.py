@@ -1,4 +1,4 @@
-"""From a finished session to money: price it by its snapshot, debit the driver once, say what became of it.
+"""From a finished session to money: price it by its snapshot, then let ``payments.settlement`` have it paid.
 
 product.md, "Pricing" and "Money". Local to the database: nothing here talks to the outside.
 """
@@ -16,12 +16,11 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from app.billing import ledger
-from app.billing.models import BalanceAccount, LedgerEntryType, Transaction, TransactionStatus, TransactionType
-from app.charging.flags import DEMO, PRICE_PROBLEM, add_flag
+from app.billing.outstanding import BALANCE
+from app.charging.flags import PRICE_PROBLEM, add_flag
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import LARGEST_ID, ChargingSession, MeterReading
-from app.core import events
+from app.charging.payments import settlement
 from app.tariffs.pricing import (
     PricedSession,
     Reading,
@@ -31,7 +30,7 @@ from app.tariffs.pricing import (
 
 log = structlog.get_logger(__name__)
 
-BALANCE_PROCESSOR = "balance"
+BALANCE_PROCESSOR = BALANCE
 
 
 class NotPriceable(Exception):
@@ -126,17 +125,17 @@ def lines_to_json(priced: PricedSession) -> list[dict[str, Any]]:
 
 
 def bill_session(session: Session, charging_session: ChargingSession, *, now: datetime) -> None:
-    """Price a finished session and debit its driver's balance, once, whatever is repeated. Flushes.
+    """Price a finished session and have its payer pay, once, whatever is repeated. Flushes.
 
     Must hold the session's row lock. A session that cannot be priced stays Pending with a flag and is tried again
-    by the clockwork; it is never billed 0 instead.
+    by the clockwork; it is never billed 0 instead. So does one of which nobody knows yet whether an amount is held.
     """
     if charging_session.status is not SessionStatus.FINISHED:
         return
     if charging_session.payment_status is not PaymentStatus.PENDING:
         return
     if charging_session.tariff_snapshot is None:
-        _conclude(session, charging_session, PaymentStatus.NOT_BILLED)
+        settlement.settle(session, charging_session, now=now)
         return
     try:
         priced = price_of(session, charging_session)
@@ -156,107 +155,8 @@ def bill_session(session: Session, charging_session: ChargingSession, *, now: da
     charging_session.price_lines = lines_to_json(priced)
     charging_session.priced_at = now
     charging_session.flags = [f for f in charging_session.flags if f != PRICE_PROBLEM]
-    if DEMO in charging_session.flags:  # the price is shown, nobody pays it
-        _conclude(session, charging_session, PaymentStatus.NOT_BILLED)
-    elif total.gross.amount == 0:
-        _conclude(session, charging_session, PaymentStatus.FREE)
-    elif charging_session.user_id is None:
-        _conclude(session, charging_session, PaymentStatus.NOT_BILLED)
-    else:
-        _conclude(session, charging_session, _debit(session, charging_session, total.gross.amount, now))
-
-
-def _debit(session: Session, charging_session: ChargingSession, amount: Decimal, now: datetime) -> PaymentStatus:
-    key = f"session:{charging_session.id}:charge"
-    assert charging_session.user_id is not None and charging_session.currency is not None
-    entry = ledger.debit(
-        session,
-        user_id=charging_session.user_id,
-        amount=amount,
-        currency=charging_session.currency,
-        type=LedgerEntryType.CHARGING_SESSION,
-        reference=key,
-        now=now,
-        session_id=charging_session.id,
-        description=f"Charging session {charging_session.id}",
-    )
-    booked = session.scalars(select(Transaction).where(Transaction.idempotency_key == key)).one_or_none()
-    if booked is not None:  # whoever asks for the bill again gets the one that is
-        return PaymentStatus.PAID if booked.status is TransactionStatus.SUCCEEDED else PaymentStatus.OUTSTANDING
-    paid = entry.balance_after >= 0
-    session.add(
-        Transaction(
-            partner_id=charging_session.partner_id,
-            created_at=now,
-            updated_at=now,
-            type=TransactionType.CHARGE,
-            status=TransactionStatus.SUCCEEDED if paid else TransactionStatus.OUTSTANDING,
-            amount=amount,
-            currency=charging_session.currency,
-            user_id=charging_session.user_id,
-            session_id=charging_session.id,
-            processor=BALANCE_PROCESSOR,
-            processor_reference=f"ledger:{entry.id}",
-            idempotency_key=key,
-        )
-    )
-    return PaymentStatus.PAID if paid else PaymentStatus.OUTSTANDING
-
-
-def _conclude(session: Session, charging_session: ChargingSession, status: PaymentStatus) -> None:
-    charging_session.payment_status = status
     session.flush()
-    events.announce(
-        session,
-        "session.billed",
-        partner_id=charging_session.partner_id,
-        session_id=charging_session.id,
-        charge_point_id=charging_session.charge_point_id,
-    )
-
-
-def settle_outstanding(session: Session, *, user_id: int, currency: str, now: datetime) -> int:
-    """Mark a user's outstanding sessions as paid once the balance is no longer below zero. Returns how many."""
-    if ledger.balance(session, user_id=user_id, currency=currency) < 0:
-        return 0
-    owed = session.scalars(
-        select(ChargingSession)
-        .where(
-            ChargingSession.user_id == user_id,
-            ChargingSession.currency == currency,
-            ChargingSession.payment_status == PaymentStatus.OUTSTANDING,
-        )
-        .with_for_update()
-    ).all()
-    for charging_session in owed:
-        for transaction in session.scalars(
-            select(Transaction).where(
-                Transaction.session_id == charging_session.id,
-                Transaction.status == TransactionStatus.OUTSTANDING,
-            )
-        ):
-            transaction.status = TransactionStatus.SUCCEEDED
-            transaction.updated_at = now
-        _conclude(session, charging_session, PaymentStatus.PAID)
-    return len(owed)
-
-
-def settleable(session: Session) -> list[tuple[int, str]]:
-    """Users (and currency) whose balance is no longer below zero while a session of theirs is still Outstanding.
-
-    A credit settles them at once; this finds those whose process died between its commit and that.
-    """
-    rows = session.execute(
-        select(ChargingSession.user_id, ChargingSession.currency)
-        .join(
-            BalanceAccount,
-            (BalanceAccount.user_id == ChargingSession.user_id) & (BalanceAccount.currency == ChargingSession.currency),
-        )
-        .where(ChargingSession.payment_status == PaymentStatus.OUTSTANDING, BalanceAccount.balance >= 0)
-        .distinct()
-        .limit(200)
-    )
-    return [(user_id, currency) for user_id, currency in rows if user_id is not None and currency is not None]
+    settlement.settle(session, charging_session, now=now)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from datetime import datetime, timedelta
 from sqlalchemy import any_, literal, select, text
 from sqlalchemy.orm import Session
 
+from app.billing.models import Transaction, TransactionStatus, TransactionType
 from app.charging import bill as billing
 from app.charging.endings import announce, fail_session, finish_by_rule
 from app.charging.flags import NO_STOP_MESSAGE, PRICE_PROBLEM
 from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, next_status
 from app.charging.models import ChargingSession
+from app.charging.payments import credits, settlement
 from app.core import settings
 from app.core.batches import do_each
 
@@ -21,6 +23,8 @@ BATCH = 200
 #: for so long an EVSE has been reported Available, while a session is thought to run on it, before the session is over
 GHOST_AFTER_BOOT = timedelta(seconds=60)
 GHOST_WITHOUT_BOOT = timedelta(minutes=10)
+#: a payment is looked at again when nothing was heard of it for so long after the session
+RESUME_AFTER = timedelta(minutes=10)
 
 
 def fail_unstarted(session: Session, *, now: datetime) -> int:
@@ -160,8 +164,37 @@ def bill(session: Session, *, session_id: int, now: datetime) -> None:
 
 
 def settle(session: Session, *, now: datetime) -> int:
-    """Mark sessions as paid whose driver's balance is no longer below zero. Returns how many."""
+    """Mark sessions as paid that their driver's balance covers by now. Returns how many."""
     return sum(
-        billing.settle_outstanding(session, user_id=user_id, currency=currency, now=now)
-        for user_id, currency in billing.settleable(session)
+        credits.settle_outstanding(session, user_id=user_id, currency=currency, now=now)
+        for user_id, currency in credits.settleable(session)
     )
+
+
+def resume_payments(session: Session, *, now: datetime) -> int:
+    """Go on with sessions whose payment is under way while no processor is being asked about it. Returns how many.
+
+    Such is one whose capture was given up without an answer, once it is certain that nothing came of it.
+    """
+    asked = (
+        select(Transaction.id)
+        .where(
+            Transaction.session_id == ChargingSession.id,
+            Transaction.type.in_((TransactionType.CHARGE, TransactionType.CAPTURE)),
+            Transaction.status == TransactionStatus.PENDING,
+        )
+        .exists()
+    )
+    rows = session.scalars(
+        select(ChargingSession)
+        .where(
+            ChargingSession.status == SessionStatus.FINISHED,
+            ChargingSession.payment_status == PaymentStatus.PROCESSING,
+            ChargingSession.stopped_at < now - RESUME_AFTER,
+            ~asked,
+        )
+        .order_by(ChargingSession.id)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    ).all()
+    return do_each(session, rows, lambda row: settlement.settle(session, row, now=now))

@@ -1,4 +1,4 @@
-"""Who follows up which command's outcome: each module named here registers its functions (``commands.follow_up``)."""
+"""Who follows up the outcome of commands (``commands.follow_up``) and payments: these modules register themselves."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ MODULES: tuple[str, ...] = (
     "app.charging.upkeep.firmware",
     "app.charging.security.outcomes",
     "app.charging.security.passwords",
+    "app.charging.payments.following",
 )
 
 

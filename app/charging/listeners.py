@@ -11,7 +11,8 @@ from typing import Any
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from app.charging import bill, commands, follow_ups
+from app.charging import commands, follow_ups
+from app.charging.payments import credits
 from app.core import events
 from app.core.clock import utcnow
 from app.core.db import db
@@ -37,5 +38,5 @@ def _hand_over(app: Flask, event: dict[str, Any]) -> None:
 
 def _settle(app: Flask, event: dict[str, Any]) -> None:
     with app.app_context(), Session(db.engine) as session:
-        bill.settle_outstanding(session, user_id=event["user_id"], currency=event["currency"], now=utcnow())
+        credits.settle_outstanding(session, user_id=event["user_id"], currency=event["currency"], now=utcnow())
         session.commit()

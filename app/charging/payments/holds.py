@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from sqlalchemy import ColumnElement, and_, exists, or_, select
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from app.billing.models import (
@@ -91,9 +91,7 @@ def open_hold(
 
 
 def _is_let_go(session: Session, hold: Transaction) -> bool:
-    return hold.closed_at is not None or bool(
-        session.scalar(select(exists().where(Transaction.parent_id == hold.id, Transaction.type.in_(_ENDING))))
-    )
+    return hold.closed_at is not None or orders.ending_of(session, hold) is not None
 
 
 def unused_hold(
@@ -177,23 +175,7 @@ def let_go(session: Session, hold: Transaction, *, why: str, now: datetime) -> b
     if hold.status is TransactionStatus.AUTHENTICATION_REQUIRED:
         perform.cancel(session, row=hold, reason=why, now=now)
         return True
-    if hold.status is not TransactionStatus.SUCCEEDED or hold.closed_at is not None:
-        return False
-    used = session.scalar(
-        select(
-            exists().where(
-                Transaction.parent_id == hold.id,
-                or_(
-                    Transaction.type == TransactionType.VOID,
-                    and_(
-                        Transaction.type == TransactionType.CAPTURE,
-                        Transaction.status.not_in((TransactionStatus.FAILED, TransactionStatus.CANCELLED)),
-                    ),
-                ),
-            )
-        )
-    )
-    if used:
+    if hold.status is not TransactionStatus.SUCCEEDED or _is_let_go(session, hold):
         return False
     orders.open_child(
         session,

@@ -1,0 +1,55 @@
+"""Whether a session has been paid: one function over its transactions. Everybody's payment status comes from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from app.billing.models import TransactionStatus, TransactionType
+from app.billing.payments.lifecycle import OWING
+from app.charging.lifecycle import PaymentStatus
+
+_TAKES = (TransactionType.CHARGE, TransactionType.CAPTURE)
+
+
+@dataclass(frozen=True, slots=True)
+class Movement:
+    """What matters of a transaction here."""
+
+    type: TransactionType
+    status: TransactionStatus
+    amount: Decimal
+
+
+def payment_status(total: Decimal, movements: Sequence[Movement]) -> PaymentStatus:
+    """Where a session that costs ``total`` (above 0) stands.
+
+    Processing: a processor has not answered, or part of the total is not asked for yet. Outstanding: part of it was
+    declined. Refunded: all that was paid has been given back. A charge that was cancelled is waived: nobody owes it.
+    """
+    takes = [each for each in movements if each.type in _TAKES]
+    if any(each.status is TransactionStatus.PENDING for each in takes):
+        return PaymentStatus.PROCESSING
+    if any(each.status in OWING for each in takes):
+        return PaymentStatus.OUTSTANDING
+    paid = _sum(each.amount for each in takes if each.status is TransactionStatus.SUCCEEDED)
+    waived = _sum(
+        each.amount
+        for each in takes
+        if each.type is TransactionType.CHARGE and each.status is TransactionStatus.CANCELLED
+    )
+    if paid + waived < total:
+        return PaymentStatus.PROCESSING
+    if not paid:
+        return PaymentStatus.NOT_BILLED
+    given_back = _sum(
+        each.amount
+        for each in movements
+        if each.type is TransactionType.REFUND and each.status is TransactionStatus.SUCCEEDED
+    )
+    return PaymentStatus.REFUNDED if given_back >= paid else PaymentStatus.PAID
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    return sum(amounts, Decimal(0))
