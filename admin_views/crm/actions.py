@@ -104,7 +104,8 @@ def add_balance(obj: User, form: AddBalanceForm, *, reason: str, actor: Admin) -
         db.session(), user=obj, amount=form.amount.data, currency=code, reason=reason, actor=actor, now=utcnow()
     )
     detail = (
-        f"{formats.money(entry.credit, code)} added; the balance is now {formats.money(entry.balance_after, code)}."
+        f"{formats.money(entry.credit, code)} added; the balance is now {formats.money(entry.balance_after, code)}. "
+        f"Voucher {entry.voucher}."
     )
     return Outcome(str(obj), ActionStatus.FINISHED, detail)
 
@@ -145,6 +146,7 @@ USER_ACTIONS = (
         form=AddBalanceForm,
         permission="add_balance",
         icon="wallet",
+        group="Balance",
         refusals=(ledger.InvalidLedgerAmount, ledger.UnknownCurrency),
     ),
     RecordAction(

@@ -105,7 +105,7 @@ def ledger_page(session: Session, *, user_id: int, page: int) -> tuple[list[Ledg
     query = (
         select(LedgerEntry)
         .where(of_user)
-        .options(joinedload(LedgerEntry.account))
+        .options(joinedload(LedgerEntry.account), joinedload(LedgerEntry.voucher))
         .order_by(LedgerEntry.id.desc())
         .limit(LEDGER_ROWS)
         .offset(page * LEDGER_ROWS)
