@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.billing import auto_top_up, vouchers
-from app.billing.payments import perform
+from app.billing.payments import card_entry, perform
 from app.charging import clockwork, commands, connectivity, mock, stop_watch
 from app.charging.payments import holds
 from app.charging.plans import local_list_sync
@@ -110,6 +110,16 @@ def settle_payments() -> int:
     while asked := perform.perform_due(transaction, clock=utcnow):
         done += asked
     return done
+
+
+def tend_payment_methods() -> bool:
+    """Finish cards' entries nobody told of, and have removed cards forgotten, beside the other jobs."""
+    return run_beside(current_app._get_current_object(), tend_cards)  # type: ignore[attr-defined]
+
+
+def tend_cards() -> int:
+    """The same at once; no transaction is open while a processor is spoken to."""
+    return card_entry.tend(transaction, clock=utcnow)
 
 
 def top_up_balances() -> int:
