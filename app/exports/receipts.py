@@ -12,6 +12,8 @@ from app.core.models import CurrencyRow
 from app.crm.models import User
 from app.exports.cells import amount, moment, text
 
+__all__ = ["Receipt"]
+
 
 def receipts(_base_currency: str) -> Select[Any]:
     """Receipts; the amounts of a credit note are positive, and given back."""
