@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select
 
-from app.exports import activity, crm, receipts, sites, tariffs
+from app.exports import activity, crm, receipts, sites, tariffs, vouchers
 from app.exports.cells import Expression
 
 
@@ -39,6 +39,7 @@ LISTS: Mapping[str, ExportList] = {
     "locations": ExportList(sites.locations, sites.Location.id, sites.Location.created_at.expression),
     "tariffs": ExportList(tariffs.tariffs, tariffs.Tariff.id, tariffs.Tariff.created_at.expression),
     "actions": ExportList(activity.actions, activity.Action.id, activity.Action.created_at.expression),
+    "vouchers": ExportList(vouchers.vouchers, vouchers.Voucher.id, vouchers.Voucher.created_at.expression),
     "ledger": ExportList(crm.ledger, crm.LedgerEntry.id, crm.LedgerEntry.at.expression),
     "receipts": ExportList(receipts.receipts, receipts.Receipt.id, receipts.Receipt.issued_at.expression),
 }
