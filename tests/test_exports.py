@@ -480,13 +480,11 @@ def test_the_command(clean: Flask, session: Session, evse: Evse, driver: User) -
     [
         (
             ["session"],
-            "export: there is no list 'session'; lists are sessions, authorizations, transactions, users, "
-            "charge-points, rfid-tags, locations, tariffs, actions, ledger\n",
+            f"export: there is no list 'session'; lists are {', '.join(LISTS)}\n",
         ),
         (
             [],
-            "export: name a list; lists are sessions, authorizations, transactions, users, charge-points, rfid-tags, "
-            "locations, tariffs, actions, ledger\n",
+            f"export: name a list; lists are {', '.join(LISTS)}\n",
         ),
         (
             ["sessions", "--from", "soon"],
