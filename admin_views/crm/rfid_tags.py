@@ -86,7 +86,7 @@ class RfidTagView(BaseView):
     load_options = (joinedload(RfidTag.user),)
 
     create_template = edit_template = "crm/rfid_tag_form.html"
-    form_columns = ("tag_id", "card_no", "expires_on", "status", "user")
+    form_columns = ("tag_id", "card_no", "expires_on", "status", "user", "pays_with")
     form_extra_fields = {
         "pays_with": PaysWithField(
             "Payment method",
