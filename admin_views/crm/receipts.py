@@ -9,7 +9,7 @@ from flask import Response, abort, flash, request
 from flask_admin import expose
 from flask_login import current_user
 from sqlalchemy.orm import joinedload, selectinload
-from wtforms import TextAreaField, validators
+from wtforms import validators
 
 from admin_views import formats
 from admin_views.base import BaseView, Facts, Lookup, RecordAction, Related, pill
@@ -119,7 +119,7 @@ class ReceiptView(BaseView):
     )  # fmt: skip
     load_options = (joinedload(Receipt.user), joinedload(Receipt.corrects))
 
-    form_columns = ("user",)
+    form_columns = ("user", "reason")
     form_ajax_refs = {
         "user": Lookup("user", User, session=db, fields=["email", "first_name", "last_name"], text=_user_label)
     }
@@ -128,15 +128,12 @@ class ReceiptView(BaseView):
             "label": "Driver",
             "validators": [validators.InputRequired()],
             "description": "Everything the driver has paid so far, and has no receipt for, goes on one at once.",
-        }
-    }
-    form_extra_fields = {
-        "reason": TextAreaField(
-            "Reason",
-            [NotBlank("Enter a reason."), validators.Length(max=400)],
-            description="Kept in the Actions log for further reference.",
-            render_kw={"rows": 3, "maxlength": 400},
-        )
+        },
+        "reason": {
+            "validators": [NotBlank("Enter a reason."), validators.Length(max=400)],
+            "description": "Kept in the Actions log for further reference.",
+            "render_kw": {"rows": 3, "maxlength": 400},
+        },
     }
     refusals = (issuing.NothingToIssue, issuing.ReceiptsOff)
 
