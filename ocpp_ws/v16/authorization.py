@@ -6,6 +6,7 @@ from typing import Any
 
 from app.charging import authorizations
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.holding import hold_for_card
 from ocpp_ws.served import now_of, served
 from ocpp_ws.v16.values import id_tag_of, tag_info
 
@@ -23,5 +24,6 @@ def authorize(connection: StationConnection, payload: dict[str, Any]) -> dict[st
             now=now,
         )
     )
+    answer = hold_for_card(of, answer, now)
     reason = str(answer.decision.reason) if answer.decision.reason else None
     return {"idTagInfo": tag_info(answer.accepted, reason, answer.expires_at, answer.parent)}

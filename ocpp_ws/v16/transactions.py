@@ -15,6 +15,7 @@ from app.charging.stops import Stop, StopOutcome
 from app.charging.stray import keep_stray
 from app.core.group_commit import WriteFailed
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.holding import hold_for_start
 from ocpp_ws.sampling import samples_of
 from ocpp_ws.served import Served, now_of, served
 from ocpp_ws.timestamps import moment
@@ -47,6 +48,7 @@ def start_transaction(connection: StationConnection, payload: dict[str, Any]) ->
         )
     )
     of.meters.clear()
+    outcome = hold_for_start(of, outcome, now, payload.get("reservationId"))
     return {
         "transactionId": outcome.session_id,
         "idTagInfo": tag_info(outcome.accepted, outcome.reason, outcome.expires_at, outcome.parent),
