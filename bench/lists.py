@@ -77,7 +77,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sync-bench-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        with _product(Path(folder)) as (app, url):
+        with product(Path(folder)) as (app, url):
             began_s = time.monotonic()
             fill(url, rows=options.rows, frames=options.frames)
             filled_s = time.monotonic() - began_s
@@ -90,7 +90,7 @@ def main() -> int:
 
 
 @contextmanager
-def _product(folder: Path) -> Iterator[tuple[Flask, str]]:
+def product(folder: Path) -> Iterator[tuple[Flask, str]]:
     """The application on servers of its own, and a superuser's address of its database."""
     from app.factory import build
     from wsgi import compose

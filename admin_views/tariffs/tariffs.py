@@ -13,7 +13,8 @@ from admin_views.base import BaseView, Facts, I18nField, I18nTextArea, Lookup, R
 from admin_views.tariffs import form as tariff_form
 from admin_views.tariffs.calculator import calculate
 from admin_views.tariffs.stop_session import stop_facts, tab_help
-from admin_views.tariffs.words import SECTION, applies_to, applies_to_text, base_currency, price
+from admin_views.tariffs.trial import PERIODS, TrialPages
+from admin_views.tariffs.words import SECTION, applies_to, applies_to_text, base_currency, groups_of, price
 from admin_views.widgets.cells import records
 from app.assets.models import Evse
 from app.core.db import db
@@ -25,15 +26,11 @@ from app.tariffs.snapshots import versioned_terms
 from app.tariffs.versions import versions_of
 
 
-def _groups(tariff: Tariff) -> list[TariffGroup]:
-    return sorted((link.group for link in tariff.group_links), key=lambda group: group.name)
-
-
 def _in_groups_of(query: Any, tariff: Tariff) -> Any:
     return query.filter(TariffGroup.links.any(TariffGroupTariff.tariff_id == tariff.id))
 
 
-class TariffView(BaseView):
+class TariffView(TrialPages, BaseView):
     """Price lists. What they charge is changed here; sessions keep the snapshot they started with."""
 
     resource, singular, plural = "tariffs.tariff", "Tariff", "Tariffs"
@@ -65,7 +62,7 @@ class TariffView(BaseView):
     }
     column_formatters = {
         "price": lambda view, context, tariff, name: price(tariff),
-        "tariff_groups": lambda view, context, tariff, name: records(_groups(tariff)),
+        "tariff_groups": lambda view, context, tariff, name: records(groups_of(tariff)),
     }
     column_searchable_list = ("name", "group_links.group.name")
     column_sortable_list = ("name", "type")
@@ -79,7 +76,7 @@ class TariffView(BaseView):
         "price_per_minute", "price_per_kwh", "connection_fee", "day_starts", "night_starts", "night_price_per_minute",
         "night_price_per_kwh", "idle_fee_per_minute", "idle_grace_minutes", "max_minutes", "max_energy_kwh",
         ("applies_to", applies_to_text),
-        ("tariff_groups", lambda tariff: ", ".join(group.name for group in _groups(tariff))),
+        ("tariff_groups", lambda tariff: ", ".join(group.name for group in groups_of(tariff))),
         "revision", "updated_at",
     )  # fmt: skip
     load_options = (
@@ -163,9 +160,11 @@ class TariffView(BaseView):
             "stop": stop_facts(obj),
             "versions": versions_of(self.db_session(), obj),
             "field_label": tariff_form.field_label,
-            "groups": _groups(obj),
+            "groups": groups_of(obj),
             "evse_count": self.db_session.scalar(evse_count),
             "calculation": calculate(self.db_session(), obj, request.args),
+            "trials": self.recent_trials(obj) if self.may("tariffs.tariff.edit") else [],
+            "trial_periods": PERIODS,
         }
 
     @expose("/calculator/")
@@ -186,6 +185,7 @@ class TariffView(BaseView):
     def render(self, template: str, **context: Any) -> str:
         """Tell the form page about the types, why a base tariff has no restrictions, and which limits are asked for."""
         if template == self.create_template:
+            context.setdefault("trial_periods", PERIODS)
             context.setdefault("type_hints", {kind.value: text for kind, text in tariff_form.TYPE_HINTS.items()})
             obj = context.get("model")
             for pane in context["panes"]:
