@@ -200,20 +200,20 @@ PLANTED: dict[str, tuple[str, str]] = {
     ),
     "too little was captured": (
         "UPDATE transaction SET amount = 4.00 WHERE id = {capture}",
-        "Session {card_session} (paid): its transactions come to 4.00, its total is 4.26 EUR.",
+        "Session {card_session} (paid): its transactions come to 4.00 (0.00 written off), its total is 4.26 EUR.",
     ),
     "a charge was lost": (
         "DELETE FROM transaction WHERE id = {charge}",
-        "Session {balance_session} (paid): its transactions come to 0.00, its total is 4.26 EUR.",
+        "Session {balance_session} (paid): its transactions come to 0.00 (0.00 written off), its total is 4.26 EUR.",
     ),
     "it is paid twice": (
         "INSERT INTO transaction (partner_id, type, status, amount, currency, user_id, session_id, processor,"
         " idempotency_key) VALUES (1, 'charge', 'succeeded', 4.26, 'EUR', {user}, {card_session}, 'stripe', 'again')",
-        "Session {card_session} (paid): its transactions come to 8.52, its total is 4.26 EUR.",
+        "Session {card_session} (paid): its transactions come to 8.52 (0.00 written off), its total is 4.26 EUR.",
     ),
     "it is not billed, and yet charged": (
         "UPDATE charging_session SET payment_status = 'not_billed' WHERE id = {card_session}",
-        "Session {card_session} (not billed): its transactions come to 4.26, its total is 4.26 EUR.",
+        "Session {card_session} (not billed): its transactions come to 4.26 (0.00 written off), its total is 4.26 EUR.",
     ),
     "another currency": (
         "UPDATE transaction SET currency = 'BGN' WHERE id = {charge}",
