@@ -119,8 +119,9 @@ class Payer:
         return row
 
 
-def payer(session: Session, alias: str = "approve", email: str = "driver@example.com") -> Payer:
-    """A driver with a test card, committed."""
+def payer(session: Session, alias: str = "approve", email: str | None = "driver@example.com") -> Payer:
+    """A driver with a test card, committed; ``email`` None: one that nobody else has."""
+    email = email or f"driver{next(_numbers)}@example.com"
     user = User(email=email, first_name="Vera", last_name="Ivanova")
     session.add(user)
     session.flush()
