@@ -226,6 +226,10 @@ class PaymentMethodView(BaseView):
         ),
     )
 
+    def __init__(self, model: type, session: Any, **options: Any) -> None:
+        # who may see users may see what they pay with: the same permissions, another page
+        super().__init__(model, session, endpoint="payment_method", **options)
+
     def is_visible(self) -> bool:
         """Not in the menu: the manual shows payment methods with their user."""
         return False
