@@ -14,7 +14,7 @@ from sqlalchemy.orm import selectinload
 from wtforms import SelectMultipleField, StringField, validators
 
 from admin_views.base import BaseView, Facts, Related
-from admin_views.tariffs.words import SECTION, applies_to, price
+from admin_views.tariffs.words import SECTION, applies_to, groups_of, price
 from admin_views.widgets.access import is_htmx
 from admin_views.widgets.cells import record
 from admin_views.widgets.keys import decode_key
@@ -82,6 +82,7 @@ class TariffGroupView(BaseView):
     load_options = (_LINKS,)
     details_load_options = (
         _LINKS.selectinload(Tariff.levels),
+        _LINKS.selectinload(Tariff.group_links).joinedload(TariffGroupTariff.group),
         _LINKS.selectinload(Tariff.user_groups),
         _LINKS.joinedload(Tariff.partners),
     )
@@ -107,6 +108,10 @@ class TariffGroupView(BaseView):
         for group in rows:
             group.evse_count = counts.get(group.id, 0)
         return rows
+
+    def can_delete_row(self, obj: Any) -> bool:
+        """Not in the list while an EVSE has it. Manual, "Deleting a Tariff Group"."""
+        return super().can_delete_row(obj) and not getattr(obj, "evse_count", 0)
 
     def evse_counts(self, group_ids: list[int]) -> dict[int, int]:
         """How many EVSEs have each of these groups."""
@@ -173,6 +178,7 @@ class TariffGroupView(BaseView):
             "links": obj.links,
             "price": price,
             "applies_to": applies_to,
+            "groups_of": groups_of,
             "evse_codes": self._evse_codes(obj),
         }
 

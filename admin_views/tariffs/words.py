@@ -10,7 +10,7 @@ from admin_views.widgets.cells import records
 from app.core import rates
 from app.core.db import db
 from app.core.models import CurrencyRow
-from app.tariffs.models import Tariff
+from app.tariffs.models import Tariff, TariffGroup
 from app.tariffs.snapshots import price_in_words
 
 SECTION = "Tariffs & Vouchers"
@@ -27,6 +27,11 @@ def base_currency() -> CurrencyRow:
 def price(tariff: Tariff) -> str:
     """ "€0.20/min, €0.20/kWh", as the manual's lists show it."""
     return price_in_words(tariff, base_currency())
+
+
+def groups_of(tariff: Tariff) -> list[TariffGroup]:
+    """The groups a tariff is attached to, by name."""
+    return sorted((link.group for link in tariff.group_links), key=lambda group: group.name)
 
 
 def applies_to(tariff: Tariff) -> list[Any]:

@@ -191,7 +191,13 @@ def test_a_group_that_evses_use_cannot_be_deleted(olga: Visitor, session: Sessio
     session.commit()
     code = station.evses[0].code
     page = olga.get(f"{LIST}details/?id={group.id}").get_data(as_text=True)
-    assert "not while EVSEs use it" in page
+    assert "Used by 1 EVSE, so it cannot be deleted" in page
+    unused = make.tariff_group(session, "Nobody’s")
+    session.commit()
+    listed = olga.get(LIST).get_data(as_text=True)
+    assert f'aria-label="Delete {unused}"' in listed
+    for shown_page in (page, listed):
+        assert f'aria-label="Delete {group}"' not in shown_page
     dialog = olga.htmx(f"{LIST}delete/?id={group.id}", target="div#modal-content").get_data(as_text=True)
     assert code in dialog
     assert "<form" not in dialog
@@ -200,7 +206,9 @@ def test_a_group_that_evses_use_cannot_be_deleted(olga: Visitor, session: Sessio
     station.evses[0].tariff_group_id = None
     session.commit()
     assert "<form" in olga.htmx(f"{LIST}delete/?id={group.id}", target="div#modal-content").get_data(as_text=True)
+    assert f'aria-label="Delete {group}"' in olga.get(LIST).get_data(as_text=True)
     assert olga.send(f"{LIST}delete/", {"id": str(group.id)}).location == LIST
+    assert olga.send(f"{LIST}delete/", {"id": str(unused.id)}).location == LIST
     session.rollback()
     assert session.scalars(select(TariffGroup)).all() == []
     assert {tariff.name for tariff in session.scalars(select(Tariff))} == {CORPORATE, PARTNER}
