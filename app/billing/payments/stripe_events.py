@@ -17,7 +17,7 @@ _NOT_KEPT = frozenset({"client_secret"})
 
 def answer_of_intent(intent: Mapping[str, Any]) -> Answer:
     """What the state of a PaymentIntent says about the charge, hold or capture that led to it."""
-    status, reference = intent.get("status"), intent.get("id")
+    status, reference = intent.get("status"), _text(intent.get("id"))
     detail = {"status": status, **_named("payment_method", intent.get("payment_method"))}
     if status in ("succeeded", "requires_capture"):
         return Answer(kind=AnswerKind.SUCCEEDED, reference=reference, detail=detail)
@@ -29,12 +29,12 @@ def answer_of_intent(intent: Mapping[str, Any]) -> Answer:
         return Answer(
             kind=AnswerKind.DECLINED, reference=reference, message="It was cancelled at Stripe.", detail=detail
         )
-    return refused(intent.get("last_payment_error") or {}, reference=reference)
+    return refused(_mapping(intent.get("last_payment_error")), reference=reference)
 
 
 def answer_of_refund(refund: Mapping[str, Any]) -> Answer:
     """What the state of a Refund says."""
-    status, reference = refund.get("status"), refund.get("id")
+    status, reference = refund.get("status"), _text(refund.get("id"))
     detail = {"status": status, **_named("parent_reference", refund.get("payment_intent"))}
     if status == "succeeded":
         return Answer(kind=AnswerKind.SUCCEEDED, reference=reference, detail=detail)
@@ -55,6 +55,10 @@ def refused(error: Mapping[str, Any], *, reference: str | None) -> Answer:
     return Answer(kind=AnswerKind.DECLINED, reference=reference, message=words, detail=detail)
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
 def _named(name: str, found: Any) -> dict[str, str]:
     """The id of something that Stripe names or includes; nothing where it says nothing."""
     reference = found.get("id") if isinstance(found, dict) else found
@@ -66,15 +70,14 @@ def _named(name: str, found: Any) -> dict[str, str]:
 
 def read_event(text: str) -> News:
     """A verified webhook's body. Raises ValueError, KeyError, TypeError, AttributeError for what is no event."""
-    event = json.loads(text)
+    event = _kept(json.loads(text))
     event_id, type_, subject = str(event["id"]), str(event["type"]), event["data"]["object"]
     if not event_id or not isinstance(subject, dict):
         raise ValueError("no event")
-    payload = _kept(event)
     reader = _READERS.get(type_)
     if reader is None:
-        return News(event_id=event_id, type=type_, payload=payload)
-    return News(event_id=event_id, type=type_, payload=payload, **reader(subject))
+        return News(event_id=event_id, type=type_, payload=event)
+    return News(event_id=event_id, type=type_, payload=event, **reader(subject))
 
 
 def _kept(value: Any) -> Any:
@@ -83,13 +86,17 @@ def _kept(value: Any) -> Any:
         return {name: _kept(part) for name, part in value.items() if name not in _NOT_KEPT}
     if isinstance(value, list):
         return [_kept(part) for part in value]
-    return value
+    return value.replace("\0", "") if isinstance(value, str) else value  # PostgreSQL takes no NUL
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _about(subject: Mapping[str, Any]) -> dict[str, Any]:
     metadata = subject.get("metadata")
     key = metadata.get("key") if isinstance(metadata, dict) else None
-    return {"reference": subject.get("id"), "key": key if isinstance(key, str) else None}
+    return {"reference": _text(subject.get("id")), "key": _text(key)}
 
 
 def _intent(subject: Mapping[str, Any]) -> dict[str, Any]:
@@ -103,7 +110,7 @@ def _intent(subject: Mapping[str, Any]) -> dict[str, Any]:
 def _cancelled(subject: Mapping[str, Any]) -> dict[str, Any]:
     if subject.get("capture_method") != "manual":
         return {**_about(subject), "answer": answer_of_intent(subject)}
-    answer = Answer(kind=AnswerKind.SUCCEEDED, reference=subject.get("id"), detail={"status": "canceled"})
+    answer = Answer(kind=AnswerKind.SUCCEEDED, reference=_text(subject.get("id")), detail={"status": "canceled"})
     return {**_about(subject), "operation": TransactionType.VOID, "answer": answer}
 
 
@@ -113,12 +120,13 @@ def _refund(subject: Mapping[str, Any]) -> dict[str, Any]:
 
 def _refunded_charge(subject: Mapping[str, Any]) -> dict[str, Any]:
     """A charge with its newest refund; where Stripe leaves the refunds out, refund.* tells of each."""
-    listed = (subject.get("refunds") or {}).get("data") or []
-    return _refund(listed[0]) if listed else {}
+    listed = _mapping(subject.get("refunds")).get("data")
+    newest = _mapping(listed[0]) if isinstance(listed, list) and listed else {}
+    return _refund(newest) if newest else {}
 
 
 def _setup(subject: Mapping[str, Any]) -> dict[str, Any]:
-    return {"setup_reference": subject.get("id")}
+    return {"setup_reference": _text(subject.get("id"))}
 
 
 _READERS: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
