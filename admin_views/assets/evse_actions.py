@@ -10,7 +10,8 @@ from wtforms import IntegerField, validators
 
 from admin_views.assets import charging_actions
 from admin_views.assets.charge_point_actions import AvailabilityForm, TriggerForm
-from admin_views.base import ChoiceField, EnumField, Lookup, Outcome, ReasonForm, RecordAction, RemoteAction
+from admin_views.assets.start_session import USERS, StartForm, start
+from admin_views.base import EnumField, Outcome, ReasonForm, RecordAction, RemoteAction
 from app.assets.evse_status import change_evse_status
 from app.assets.models import Evse, EvseStatus, SystemStatus
 from app.assets.verbs import StatusUnchanged
@@ -18,48 +19,13 @@ from app.charging import remote
 from app.charging.commands import NotManaged
 from app.charging.lifecycle import RUNNING, LifecycleError
 from app.charging.models import ChargingSession, Reservation
+from app.charging.payments import paying
 from app.charging.queries import running_sessions
 from app.charging.reservations import reservations
 from app.charging.reservations.lifecycle import OPEN, ReservationOver
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin
-from app.crm.models import User
-from app.tariffs import queries as tariff_queries
-
-FREE = "free"
-
-USERS = Lookup(
-    "user",
-    User,
-    session=db,
-    fields=["email", "first_name", "last_name"],
-    text=lambda user: f"{user.full_name} ({user.email})",
-)
-
-
-class StartForm(ReasonForm):
-    """For whom, at which price."""
-
-    user = AjaxSelectField(USERS, "User", description="Start typing the name or e-mail.")
-    tariff = ChoiceField(
-        "Tariff",
-        choices=[],
-        default=FREE,
-        description="A tariff of the EVSE's group is billed to the user. Free makes the session free.",
-    )
-
-    def __init__(self, formdata: Any = None, obj: Evse | None = None, **options: Any) -> None:
-        super().__init__(formdata, obj=None, **options)
-        self.tariff.choices = [(FREE, "Free"), *tariffs_of(obj)]
-
-    def validate(self, extra_validators: Any = None) -> bool:
-        """A user is needed."""
-        valid: bool = super().validate(extra_validators)
-        if self.user.data is None:
-            self.user.errors = ["Choose a user."]
-            return False
-        return valid
 
 
 class ReserveForm(ReasonForm):
@@ -92,29 +58,6 @@ class EvseStatusForm(ReasonForm):
     """The new system status."""
 
     status = EnumField("System status", enum_class=EvseStatus)
-
-
-def tariffs_of(evse: Evse | None) -> list[tuple[str, str]]:
-    """The tariffs of an EVSE's group, in its order."""
-    if evse is None or evse.tariff_group_id is None:
-        return []
-    attached = tariff_queries.attached_tariffs(db.session(), tariff_group_id=evse.tariff_group_id)
-    return [(str(each.tariff_id), each.name) for each in attached]
-
-
-def start(obj: Evse, form: StartForm, *, reason: str, actor: Admin) -> Action:
-    """Start a session on behalf of a user."""
-    chosen = form.tariff.data
-    _, action = remote.start_session(
-        db.session(),
-        evse=obj,
-        user=form.user.data,
-        tariff_id=None if chosen == FREE else int(chosen),
-        reason=reason,
-        actor=actor,
-        now=utcnow(),
-    )
-    return action
 
 
 def stop(obj: Evse, form: Any, *, reason: str, actor: Admin) -> Action | Outcome:
@@ -220,7 +163,7 @@ ACTIONS = (
         bulk=False,
         available=_idle,
         group="EVSE",
-        refusals=(remote.StartRefused, NotManaged),
+        refusals=(remote.StartRefused, NotManaged, paying.CannotPay),
         help="Starts a charging session on behalf of a user. It is Pending until a car is plugged in. At a Demo charge "
         "point it is a mock session, which nobody pays.",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import abort, request
+from flask import Response, abort, make_response, request
 from flask_admin import expose
 from markupsafe import Markup
 from sqlalchemy import select
@@ -18,10 +18,11 @@ from admin_views.assets.charge_point_lists import (
     has_group,
     tariff_group_choices,
 )
-from admin_views.assets.evse_actions import ACTIONS, USERS
+from admin_views.assets.evse_actions import ACTIONS
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.parts import DEFAULT_PERIOD, PERIODS, ChoiceWhere, LiveList, OffMenu, TextWhere, period
 from admin_views.assets.schedule_part import ScheduleMixin
+from admin_views.assets.start_session import USERS, payment_choices
 from admin_views.base import BaseView, Facts, Related, pill
 from admin_views.widgets import cells
 from app.assets import qr_codes
@@ -221,6 +222,14 @@ class EvseView(ScheduleMixin, OffMenu, LiveList, BaseView):
             abort(404)
         found = loader.get_list(request.args.get("query", ""), request.args.get("offset", 0, type=int))
         return [loader.format(record) for record in found]
+
+    @expose("/payment-choices/")
+    def payment_choices_view(self) -> Response:
+        """What may pay for a session of the user chosen in the dialog "Start Session", as its options."""
+        self.require("command")
+        user = self._form_ajax_refs["user"].get_one(request.args.get("user", ""))
+        options = (Markup('<option value="{}">{}</option>').format(*each) for each in payment_choices(user))
+        return make_response(Markup("").join(options))
 
     def live_topics(self, obj: Evse) -> list[str]:
         """The station, the EVSE and its running session."""
