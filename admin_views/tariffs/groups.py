@@ -81,7 +81,7 @@ class TariffGroupView(BaseView):
     )
     load_options = (_LINKS,)
     details_load_options = (
-        _LINKS.selectinload(Tariff.levels),
+        _LINKS.joinedload(Tariff.levels),
         _LINKS.selectinload(Tariff.group_links).joinedload(TariffGroupTariff.group),
         _LINKS.selectinload(Tariff.user_groups),
         _LINKS.joinedload(Tariff.partners),
