@@ -20,11 +20,10 @@ from admin_views.widgets.chrome import icon
 from app.assets.models import ChargePoint, ChargingZone, Evse, EvseType
 from app.charging import remote
 from app.charging.commands import NotManaged
-from app.charging.flags import DEMO, flagged
+from app.charging.flags import DEMO, FLAGS, flag_labels, flagged
 from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
 from app.charging.models import AuthorizationSource, ChargingSession
 from app.charging.session_queries import duration_of
-from app.charging.sessions import FLAGS, flag_labels
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin

@@ -15,6 +15,7 @@ AFTER_END = "after_end"
 STOPPED_AFTER_END = "stopped_after_end"
 UNAUTHORIZED_START = "unauthorized_start"
 NO_TARIFF = "no_tariff"
+NO_TOKEN = "no_token"  # noqa: S105 (a name)
 NO_METER = "no_meter"
 NO_STOP_MESSAGE = "no_stop_message"
 REPLACED = "replaced"
@@ -30,6 +31,7 @@ FLAGS = {
     clocks.UNSET: "The station's clock was not set; the arrival time was used",
     UNAUTHORIZED_START: "The station charged although authorization was refused",
     NO_TARIFF: "No tariff could be chosen; the session is not billed",
+    NO_TOKEN: "Nobody has been named for it yet; nobody pays",
     STOP_BEFORE_START: "Stop time before start time; the start time was used",
     STOPPED_UNSTARTED: "The stop came before the start",
     STOPPED_AFTER_END: "A stop arrived after the session had been finished by rule",

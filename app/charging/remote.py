@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint, Evse, SystemStatus
 from app.billing.models import PaymentMethod, TransactionStatus
-from app.charging import authorizations, commands, mock, sessions
+from app.charging import authorizations, commands, mock, session_tariff, sessions
 from app.charging.authorize import RejectReason
 from app.charging.commands import CommandName
 from app.charging.endings import announce, fail_session
@@ -282,10 +282,10 @@ def _set_chosen_tariff(session: Session, row: ChargingSession, evse: Evse, tarif
         attached = tariff_queries.attached_tariffs(session, tariff_group_id=evse.tariff_group_id)
         if tariff_id not in {each.tariff_id for each in attached}:
             raise StartRefused("The tariff is not in the EVSE's tariff group")
-        sessions.set_tariff(session, row, sessions.take_snapshot(session, tariff_id=tariff_id, evse=evse))
+        session_tariff.set_tariff(session, row, session_tariff.take_snapshot(session, tariff_id=tariff_id, evse=evse))
         return
-    currency, vat_percent, timezone = sessions.price_terms(session, evse)
-    sessions.set_tariff(
+    currency, vat_percent, timezone = session_tariff.price_terms(session, evse)
+    session_tariff.set_tariff(
         session,
         row,
         FreeTariff(

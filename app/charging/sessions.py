@@ -11,48 +11,24 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-import structlog
 from sqlalchemy import or_, select, text
 from sqlalchemy.orm import Session
 
-from app.assets.models import ChargePoint, ChargingZone, Evse, Location
 from app.billing.models import Transaction
 from app.charging import authorizations, clocks
 from app.charging.authorize import RejectReason, normalise_id_tag
 from app.charging.clocks import clean_time
-from app.charging.driver_tariff import tariff_for
-from app.charging.endings import announce, finish_by_rule
-from app.charging.flags import FLAGS, NO_TARIFF, REPLACED, UNAUTHORIZED_START, add_flag, flag_labels
-from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, next_status
+from app.charging.endings import announce, fail_session, finish_by_rule
+from app.charging.flags import NO_TOKEN, REPLACED, UNAUTHORIZED_START, add_flag
+from app.charging.lifecycle import PaymentStatus, SessionEvent, SessionStatus, is_final, next_status
 from app.charging.models import Authorization, AuthorizationSource, ChargingSession
 from app.charging.payments import holds, paying
 from app.charging.registers import begin_register
 from app.charging.remote_tokens import remote_session
 from app.charging.reservations import reserved
 from app.charging.session_meter import apply_register
+from app.charging.session_tariff import give_tariff
 from app.charging.station import EvseRef, Station
-from app.charging.stop_agreement import agreed_rules
-from app.core import rates, settings
-from app.core.models import CurrencyRow
-from app.crm.models import User
-from app.tariffs import queries as tariff_queries
-from app.tariffs.pricing import InvalidTariffSnapshot, TariffSnapshot, snapshot_to_json
-from app.tariffs.selection import InvalidTariffGroup, NoTariff, explanation_to_json
-from app.tariffs.snapshots import snapshot_of
-
-__all__ = [
-    "FLAGS",
-    "StartOutcome",
-    "flag_labels",
-    "lock_evse",
-    "price_terms",
-    "set_tariff",
-    "start_key",
-    "start_session",
-    "take_snapshot",
-]
-
-log = structlog.get_logger(__name__)
 
 #: more than an id token may have (OCPP 2.0.1: 36): what is longer is nobody's, and need not be kept whole
 MAX_ID_TAG = 64
@@ -82,13 +58,15 @@ def start_session(
     now: datetime,
     reference: str | None = None,
     reservation_id: int | None = None,
+    token_follows: bool = False,
 ) -> StartOutcome:
     """A station has begun to charge: make its session, or take up the pending one. Flushes.
 
     The user's reservation (``reservation_id``, if the station names one) is used up. The same start again (same EVSE,
     token, time and meter) gets the same answer. A session is kept also when the driver is refused, because energy may
     flow: it is flagged, and billed if there is anybody to bill. That is so, too, while an amount must still be held
-    on the driver's payment method (``StartOutcome.hold_id``).
+    on the driver's payment method (``StartOutcome.hold_id``). ``token_follows``: without a token nobody is decided on
+    yet, because the station names the driver later (``identify_session``).
     """
     lock_evse(session, evse.id)
     key = start_key(evse.network_id, id_tag, reported_at, meter_start_wh, reference)
@@ -102,20 +80,11 @@ def start_session(
     remote = pending or remote_session(session, charge_point_id=station.id, id_tag=id_tag, at=started_at)
     source = remote.source if remote is not None else authorizations.source_of(station)
     _close_predecessor(session, evse, started_at, now)
-    answer = authorizations.authorize(
-        session,
-        station=station,
-        id_tag=id_tag,
-        source=source,
-        now=now,
-        evse_id=evse.id,
-        started_at=started_at,
-        except_session_id=pending.id if pending else None,
-    )
-    row = pending or _new_session(station, evse, source, answer.user_id, now)
+    named = id_tag is not None or not token_follows or source is AuthorizationSource.PLUG_AND_CHARGE
+    # asked while the session is still pending: that is how its token is known
+    answer = _ask(session, station, id_tag, source, evse.id, started_at, pending, now) if named else None
+    row = pending or _new_session(station, evse, source, now)
     row.status = next_status(row.status, SessionEvent.STARTED)
-    row.authorization_id = answer.authorization_id
-    row.id_tag = id_tag[:MAX_ID_TAG] if id_tag else None
     row.start_key, row.station_reference = key, reference
     row.started_at, row.start_received_at, row.last_activity_at = started_at, now, now
     register = begin_register(register_wh=meter_start_wh, at=started_at)
@@ -124,15 +93,110 @@ def start_session(
     for flag in time_flags:
         add_flag(row, "late_start" if flag == clocks.LATE else flag)
     session.add(row)
-    if row.tariff_snapshot is None and row.user_id is not None and not _give_tariff(session, row, remote):
+    session.flush()
+    if answer is None:
+        add_flag(row, NO_TOKEN)
+        outcome = StartOutcome(session_id=row.id, accepted=True)
+    else:
+        outcome = _admit(session, row, station, id_tag, answer, remote, now, reservation_id)
+    session.flush()
+    announce(session, "session.started", row)
+    return outcome
+
+
+def identify_session(
+    session: Session,
+    *,
+    station: Station,
+    session_id: int,
+    id_tag: str,
+    now: datetime,
+    reservation_id: int | None = None,
+) -> StartOutcome | None:
+    """Somebody is named for a session that began without a token; None when no such session runs here. Flushes.
+
+    Whoever is named first stays: a later token (of whoever stops, say) changes nothing. When an operator's start
+    waits for this token, its driver, tariff and payer are the session's, and the pending session is given up for it.
+    """
+    row = session.scalars(
+        select(ChargingSession)
+        .where(ChargingSession.id == session_id, ChargingSession.charge_point_id == station.id)
+        .with_for_update()
+    ).one_or_none()
+    if row is None or row.started_at is None:
+        return None
+    if NO_TOKEN not in row.flags:
+        return _same_answer(session, row)
+    if is_final(row.status):
+        return None
+    evse = next(each for each in station.evses.values() if each.id == row.evse_id)
+    remote = _pending_session(session, evse, id_tag) or remote_session(
+        session, charge_point_id=station.id, id_tag=id_tag, at=row.started_at
+    )
+    if remote is not None:
+        row.source = remote.source
+    row.flags = [flag for flag in row.flags if flag != NO_TOKEN]
+    answer = _ask(session, station, id_tag, row.source, row.evse_id, row.started_at, row, now)
+    outcome = _admit(session, row, station, id_tag, answer, remote, now, reservation_id)
+    if remote is not None and remote.status is SessionStatus.PENDING:
+        for hold in holds.holds_of(session, session_id=remote.id):
+            hold.session_id = row.id
+        event = SessionEvent.START_REFUSED
+        fail_session(session, remote, event=event, reason=f"The car was plugged in already: it is session {row.id}")
+    session.flush()
+    announce(session, "session.changed", row)
+    return outcome
+
+
+def _ask(
+    session: Session,
+    station: Station,
+    id_tag: str | None,
+    source: AuthorizationSource,
+    evse_id: int,
+    started_at: datetime,
+    own: ChargingSession | None,
+    now: datetime,
+) -> authorizations.Answer:
+    """Whether the driver may charge; ``own`` is the session it is about, if there is one already."""
+    return authorizations.authorize(
+        session,
+        station=station,
+        id_tag=id_tag,
+        source=source,
+        now=now,
+        evse_id=evse_id,
+        started_at=started_at,
+        except_session_id=own.id if own else None,
+    )
+
+
+def _admit(
+    session: Session,
+    row: ChargingSession,
+    station: Station,
+    id_tag: str | None,
+    answer: authorizations.Answer,
+    remote: ChargingSession | None,
+    now: datetime,
+    reservation_id: int | None,
+) -> StartOutcome:
+    """Give a started session its driver, by the answer: who it is, by which tariff, who pays. Flushes.
+
+    ``remote`` is the operator's session whose token this is; it may be the session itself.
+    """
+    assert row.started_at is not None
+    row.user_id = row.user_id or answer.user_id
+    row.authorization_id = answer.authorization_id
+    row.id_tag = id_tag[:MAX_ID_TAG] if id_tag else None
+    if row.tariff_snapshot is None and row.user_id is not None and not give_tariff(session, row, remote):
         answer = authorizations.refuse(session, answer, RejectReason.NO_TARIFF_GROUP)
     if not answer.accepted:
         add_flag(row, UNAUTHORIZED_START)
     session.flush()
     _give_payer(session, row, station, answer, now)
     if answer.accepted:
-        reserved.use(session, charge=row, number=reservation_id, started_at=started_at, now=now)
-    announce(session, "session.started", row)
+        reserved.use(session, charge=row, number=reservation_id, started_at=row.started_at, now=now)
     return _outcome(row, answer)
 
 
@@ -204,9 +268,7 @@ def _give_payer(
         )
 
 
-def _new_session(
-    station: Station, evse: EvseRef, source: AuthorizationSource, user_id: int | None, now: datetime
-) -> ChargingSession:
+def _new_session(station: Station, evse: EvseRef, source: AuthorizationSource, now: datetime) -> ChargingSession:
     return ChargingSession(
         partner_id=station.partner_id,
         charge_point_id=station.id,
@@ -214,7 +276,6 @@ def _new_session(
         source=source,
         status=SessionStatus.PENDING,
         payment_status=PaymentStatus.PENDING,
-        user_id=user_id,
         created_at=now,
         flags=[],
     )
@@ -298,62 +359,3 @@ def _close_predecessor(session: Session, evse: EvseRef, started_at: datetime, no
     ).all()
     for row in rows:
         finish_by_rule(session, row, event=SessionEvent.GHOST_CLOSED, flag=REPLACED, now=now, not_after=started_at)
-
-
-def _give_tariff(session: Session, row: ChargingSession, remote: ChargingSession | None) -> bool:
-    """Choose the driver's tariff and keep it as a snapshot; False when there is none that could be.
-
-    A start by the token of an operator's session gets the tariff the operator chose.
-    """
-    if remote is not None and remote.tariff_snapshot is not None:
-        row.tariff_id, row.tariff_name = remote.tariff_id, remote.tariff_name
-        row.currency, row.tariff_snapshot = remote.currency, remote.tariff_snapshot
-        row.stop_rules = remote.stop_rules
-        return True
-    try:
-        _choose_tariff(session, row)
-    except (LookupError, NoTariff, InvalidTariffGroup, InvalidTariffSnapshot) as error:
-        log.error("session.no_tariff", evse_id=row.evse_id, error=f"{type(error).__name__}: {error}")
-        add_flag(row, NO_TARIFF)
-        return False
-    return True
-
-
-def _choose_tariff(session: Session, row: ChargingSession) -> None:
-    evse = session.get_one(Evse, row.evse_id)
-    user = session.get_one(User, row.user_id)
-    chosen, explanation = tariff_for(session, evse=evse, user=user)
-    set_tariff(session, row, take_snapshot(session, tariff_id=chosen.tariff_id, evse=evse))
-    row.tariff_explanation = explanation_to_json(explanation)
-
-
-def price_terms(session: Session, evse: Evse) -> tuple[CurrencyRow, Decimal, str]:
-    """Base currency, base VAT percent and the location's time zone, for a snapshot.
-
-    Raises rates.MissingRate.
-    """
-    currency, vat_percent = rates.price_terms(session)
-    zone_name = session.scalar(
-        select(Location.timezone)
-        .join(ChargingZone, ChargingZone.location_id == Location.id)
-        .join(ChargePoint, ChargePoint.zone_id == ChargingZone.id)
-        .where(ChargePoint.id == evse.charge_point_id)
-    )
-    return currency, vat_percent, zone_name or settings.get_text(session, "system.timezone")
-
-
-def take_snapshot(session: Session, *, tariff_id: int, evse: Evse) -> TariffSnapshot:
-    """A tariff as it is now, in the base currency and VAT, with the location's time zone. Raises as price_terms."""
-    currency, vat_percent, timezone = price_terms(session, evse)
-    return snapshot_of(
-        tariff_queries.get_tariff(session, tariff_id), currency=currency, vat_percent=vat_percent, timezone=timezone
-    )
-
-
-def set_tariff(session: Session, row: ChargingSession, snapshot: TariffSnapshot) -> None:
-    """Give a session the snapshot it is and always will be priced by, and the rules it is stopped by."""
-    row.tariff_id = snapshot.tariff_id
-    row.tariff_name = snapshot.name
-    row.currency = snapshot.currency.code
-    row.tariff_snapshot = snapshot_to_json(snapshot)
-    row.stop_rules = agreed_rules(session, snapshot)
