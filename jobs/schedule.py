@@ -51,6 +51,7 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.watch_outages, timedelta(seconds=10), queue="urgent"),
     Entry(tasks.bill_finished_sessions, timedelta(seconds=30)),
     Entry(tasks.perform_payments, timedelta(seconds=2)),
+    Entry(tasks.expire_payment_methods, timedelta(hours=1)),
     Entry(tasks.tend_payment_methods, timedelta(minutes=5)),
     Entry(tasks.release_holds, timedelta(seconds=30)),
     Entry(tasks.top_up_balances, timedelta(seconds=2)),

@@ -8,7 +8,7 @@ from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.billing import auto_top_up, vouchers
-from app.billing.payments import card_entry, perform
+from app.billing.payments import card_entry, methods, perform
 from app.charging import clockwork, commands, connectivity, mock, stop_watch
 from app.charging.payments import holds
 from app.charging.plans import local_list_sync
@@ -135,6 +135,17 @@ def expire_vouchers() -> int:
             done = vouchers.expire(session, now=utcnow())
         expired += done
         if done < vouchers.BATCH:
+            return expired
+
+
+def expire_payment_methods() -> int:
+    """Mark cards whose month is over as Expired."""
+    expired = 0
+    while True:
+        with transaction() as session:
+            done = methods.expire_methods(session, now=utcnow())
+        expired += done
+        if done < methods.BATCH:
             return expired
 
 

@@ -20,7 +20,14 @@ from sqlalchemy.orm import Session
 
 from app.billing.models import PaymentMethod, PaymentMethodSetup, ProcessorCustomer
 from app.billing.payments import processors
-from app.billing.payments.methods import TooManyPaymentMethods, add_method, processor_name, require_room
+from app.billing.payments.methods import (
+    CardOfAnother,
+    TooManyPaymentMethods,
+    add_method,
+    processor_name,
+    require_room,
+    under_way,
+)
 from app.billing.payments.perform import Transact
 from app.billing.payments.processors import Card, Processor, ProcessorMisconfigured, ProcessorUnreachable, Setup
 from app.core.actions import open_action
@@ -183,6 +190,10 @@ def _keep_card(session: Session, *, setup_id: int, card: Card, now: datetime) ->
         row.error = str(error)
         session.flush()
         return True
+    except CardOfAnother as error:  # it is no reason to have the processor forget the other user's card
+        row.error = str(error)
+        session.flush()
+        return False
     row.payment_method_id, row.error = method.id, None
     note_added(session, method=method, now=now)
     return False
@@ -241,7 +252,7 @@ def tend(transact: Transact, *, clock: Callable[[], datetime]) -> int:
         ).all()
         removed = session.scalars(
             select(PaymentMethod.id)
-            .where(PaymentMethod.removed_at.is_not(None), PaymentMethod.forgotten_at.is_(None))
+            .where(PaymentMethod.removed_at.is_not(None), PaymentMethod.forgotten_at.is_(None), ~under_way())
             .order_by(PaymentMethod.removed_at)
             .limit(BATCH)
         ).all()

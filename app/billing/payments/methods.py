@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, exists, literal, select, tuple_, update
 from sqlalchemy.orm import Session
 
-from app.billing.models import AutoTopUp, PaymentMethod, PaymentMethodStatus
+from app.billing.models import (
+    AutoTopUp,
+    PaymentMethod,
+    PaymentMethodStatus,
+    Transaction,
+    TransactionStatus,
+    TransactionType,
+)
 from app.billing.payments.processors import Card
 from app.core import settings
+from app.core.clock import zone
 from app.crm.models import RfidTag, TagPayment, User
+
+#: how many cards expire in one transaction
+BATCH = 500
 
 
 class TooManyPaymentMethods(ValueError):
     """The user has as many payment methods as the settings allow."""
+
+
+class CardOfAnother(ValueError):
+    """Another user has this very payment method."""
 
 
 class NoProcessor(ValueError):
@@ -35,17 +50,19 @@ def processor_name(session: Session, user: User) -> str:
 
 
 def add_method(session: Session, *, user: User, processor: str, card: Card, now: datetime) -> PaymentMethod:
-    """Keep a card of a user; the same card again is the same row. Flushes. Raises TooManyPaymentMethods.
+    """Keep a card of a user; the same card again is the same row. Flushes.
 
-    The user's row is locked, so that two at once do not exceed the limit.
+    One that had expired is active again when its processor tells of a new date; one that was removed stays so: the
+    processor's news of it may come late. The user's row is locked, so that two at once do not exceed the limit.
+    Raises TooManyPaymentMethods, CardOfAnother.
     """
     session.execute(select(User.id).where(User.id == user.id).with_for_update())
     known = session.scalars(
         select(PaymentMethod).where(PaymentMethod.processor == processor, PaymentMethod.reference == card.token)
     ).one_or_none()
     if known is not None:
-        return known
-    require_room(session, user=user, today=now.date())
+        return _known(session, known, user, card, now=now)
+    require_room(session, user=user, today=today(session, now))
     row = PaymentMethod(
         user_id=user.id,
         processor=processor,
@@ -59,6 +76,17 @@ def add_method(session: Session, *, user: User, processor: str, card: Card, now:
     )
     session.add(row)
     session.flush()
+    return row
+
+
+def _known(session: Session, row: PaymentMethod, user: User, card: Card, *, now: datetime) -> PaymentMethod:
+    if row.user_id != user.id:
+        raise CardOfAnother("This payment method belongs to another user.")
+    if card.exp_year is not None and (card.exp_year, card.exp_month) != (row.exp_year, row.exp_month):
+        row.exp_year, row.exp_month = card.exp_year, card.exp_month
+        if row.status is PaymentMethodStatus.EXPIRED and not is_expired(row, today=today(session, now)):
+            row.status = PaymentMethodStatus.ACTIVE
+        session.flush()
     return row
 
 
@@ -80,7 +108,11 @@ def require_room(session: Session, *, user: User, today: date) -> None:
 
 
 def remove_method(session: Session, *, method: PaymentMethod, now: datetime) -> None:
-    """Use a payment method no more: auto top-ups by it end, tags that named it use the last used one. Flushes."""
+    """Use a payment method no more: auto top-ups by it end, tags that named it use the last used one. Flushes.
+
+    What is owed by it stays owed, and is tried again by another one. What is under way by it goes on: the processor
+    forgets it only after that (``under_way``).
+    """
     session.refresh(method, with_for_update=True)
     if method.status is PaymentMethodStatus.REMOVED:
         return
@@ -110,3 +142,37 @@ def is_expired(method: PaymentMethod, *, today: date) -> bool:
     if method.exp_year is None or method.exp_month is None:
         return False
     return (method.exp_year, method.exp_month) < (today.year, today.month)
+
+
+def today(session: Session, now: datetime) -> date:
+    """The day by which cards expire: the system's (Settings > Timezone)."""
+    return now.astimezone(zone(settings.get_text(session, "system.timezone"))).date()
+
+
+def under_way() -> ColumnElement[bool]:
+    """That something is asked of a processor by a payment method, or held by it: it is needed there still."""
+    holds = (Transaction.type == TransactionType.PREAUTHORIZATION) & (Transaction.status == TransactionStatus.SUCCEEDED)
+    return exists().where(
+        Transaction.payment_method_id == PaymentMethod.id,
+        (Transaction.status == TransactionStatus.PENDING) | (holds & Transaction.closed_at.is_(None)),
+    )
+
+
+def expire_methods(session: Session, *, now: datetime) -> int:
+    """Mark active cards whose month is over as Expired. Flushes. Returns how many, at most BATCH at once.
+
+    They pay nothing more; what names them (tags, standing orders) keeps them, as a processor may tell a new date.
+    """
+    day = today(session, now)
+    over = tuple_(PaymentMethod.exp_year, PaymentMethod.exp_month) < tuple_(literal(day.year), literal(day.month))
+    rows = session.scalars(
+        select(PaymentMethod)
+        .where(PaymentMethod.status == PaymentMethodStatus.ACTIVE, over)
+        .order_by(PaymentMethod.id)
+        .limit(BATCH)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in rows:
+        row.status = PaymentMethodStatus.EXPIRED
+    session.flush()
+    return len(rows)

@@ -22,9 +22,7 @@ from app.billing.outstanding import BALANCE
 from app.billing.payments import changes, methods, orders
 from app.billing.payments.history import attempts, note
 from app.billing.payments.lifecycle import OWING, PaymentEvent, is_owed, next_status
-from app.core import settings
 from app.core.actions import open_action
-from app.core.clock import zone
 from app.core.models import Action, ActionStatus, Admin
 
 RETRY = "Retry payment"
@@ -85,10 +83,9 @@ def _require_usable(session: Session, row: Transaction, method: PaymentMethod | 
         raise CannotRetry("A pre-authorization is asked for anew when the driver starts again.")
     if method is None or method.user_id != row.user_id:
         raise CannotRetry("Choose one of the user's payment methods.")
-    today = now.astimezone(zone(settings.get_text(session, "system.timezone"))).date()
     if method.status is PaymentMethodStatus.REMOVED:
         raise CannotRetry(f"{method} was removed: choose another payment method.")
-    if method.status is not PaymentMethodStatus.ACTIVE or methods.is_expired(method, today=today):
+    if method.status is not PaymentMethodStatus.ACTIVE or methods.is_expired(method, today=methods.today(session, now)):
         raise CannotRetry(f"{method} has expired: choose another payment method.")
 
 
