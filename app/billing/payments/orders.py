@@ -135,7 +135,7 @@ def open_child(
 
 
 def _require_open_hold(session: Session, hold: Transaction, type_: TransactionType, amount: Decimal) -> None:
-    session.refresh(hold, with_for_update=True)
+    session.refresh(hold, with_for_update={"of": Transaction})
     if hold.type is not TransactionType.PREAUTHORIZATION or hold.status is not TransactionStatus.SUCCEEDED:
         raise HoldNotOpen(f"{hold} holds no amount.")
     if hold.closed_at is not None or ending_of(session, hold) is not None:
@@ -211,7 +211,7 @@ def checked_refund(session: Session, parent: Transaction, amount: Decimal | None
 
     Raises NotRefundable, InvalidAmount.
     """
-    session.refresh(parent, with_for_update=True)
+    session.refresh(parent, with_for_update={"of": Transaction})
     left = refundable(session, parent)
     if left <= 0:
         raise NotRefundable("Only what was paid, and has not been given back yet, can be refunded.")

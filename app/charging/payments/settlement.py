@@ -121,7 +121,7 @@ def _capture(session: Session, row: ChargingSession, total: Decimal, *, now: dat
         return sum((each.amount for each in taken if _may_have_moved(each)), Decimal(0))
     for hold in holds.holds_of(session, session_id=row.id):
         if hold.status is TransactionStatus.SUCCEEDED and hold.closed_at is None and hold.currency == row.currency:
-            session.refresh(hold, with_for_update=True)
+            session.refresh(hold, with_for_update={"of": Transaction})
             if orders.ending_of(session, hold) is None:
                 amount = min(total, hold.amount)
                 orders.open_child(
@@ -146,7 +146,7 @@ def let_go_of_holds(session: Session, row: ChargingSession, *, now: datetime) ->
     """Void what is held for a session and was not taken. Flushes."""
     for hold in holds.holds_of(session, session_id=row.id):
         if hold.closed_at is None and hold.status in _MAY_BE_LET_GO:
-            session.refresh(hold, with_for_update=True)
+            session.refresh(hold, with_for_update={"of": Transaction})
             holds.let_go(session, hold, why="Nothing of it is needed", now=now)
 
 
