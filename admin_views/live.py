@@ -56,6 +56,8 @@ NEEDS: dict[str, tuple[Permission, ...]] = {
     "reservation": (Permission.RESERVATION_VIEW,),
     "reservations": (Permission.RESERVATION_VIEW,),
     "user": (Permission.USER_VIEW,),
+    "transaction": (Permission.TRANSACTION_VIEW,),
+    "transactions": (Permission.TRANSACTION_VIEW,),
     "dashboard": (Permission.DASHBOARD_VIEW,),
 }
 

@@ -20,7 +20,9 @@ log = structlog.get_logger(__name__)
 #: the same event of a page comes at most this often
 SPACING_S = 0.3
 COLLECTIVE_SPACING_S = 1.0
-COLLECTIVE = frozenset({"charge_points", "sessions", "actions", "authorizations", "reservations", "dashboard"})
+COLLECTIVE = frozenset(
+    {"charge_points", "sessions", "actions", "authorizations", "reservations", "transactions", "dashboard"}
+)
 #: a page that leaves more different events than this unread is dropped; it comes back and catches up
 MAX_PENDING = 1000
 #: open pages of one admin; the oldest gives way
@@ -29,7 +31,7 @@ POLL_S = 1.0
 RETRY_S = (0.5, 1, 2, 5, 10)
 
 _TOPIC = re.compile(r"([a-z_]{1,30})(?:[-:]([0-9]{1,18}))?")
-_WITH_ID = frozenset({"charge_point", "session", "evse", "action", "user", "reservation"})
+_WITH_ID = frozenset({"charge_point", "session", "evse", "action", "user", "reservation", "transaction"})
 
 
 def topic_name(text: str) -> str | None:
@@ -52,11 +54,7 @@ def topics_of(event: dict[str, Any]) -> list[str]:
     """The topics that an event of the product (app.core.events) concerns."""
     name = str(event.get("name", ""))
     thing = name.partition(".")[0]
-    ids = {
-        kind: event[f"{kind}_id"]
-        for kind in ("charge_point", "session", "evse", "action", "user", "reservation")
-        if isinstance(event.get(f"{kind}_id"), int)
-    }
+    ids = {kind: event[f"{kind}_id"] for kind in _WITH_ID if isinstance(event.get(f"{kind}_id"), int)}
     found = [f"{kind}-{number}" for kind, number in ids.items()]
     if thing == "charge_point":
         return [*found, "charge_points", "dashboard"]
@@ -69,6 +67,8 @@ def topics_of(event: dict[str, Any]) -> list[str]:
         return [*found, "actions"]
     if thing == "reservation":
         return [*found, "reservations"]
+    if thing == "transaction":
+        return [*found, "transactions"]
     if thing == "authorization":
         return ["authorizations"]
     if thing == "balance":

@@ -245,7 +245,7 @@ class Simulation:
         """The clockwork while it all goes on; its processes die too."""
         while not ended.is_set():
             self._clockwork()
-            ended.wait(0.5)
+            ended.wait(2.0)
 
     def _clockwork(self) -> int:
         done = 0
@@ -270,7 +270,9 @@ class Simulation:
                     following = session.scalar(select(func.min(Transaction.next_attempt_at)))
                 later = self.now + timedelta(hours=12)
                 self.now = min(later, max(self.now + timedelta(seconds=10), following)) if following else later
-            tasks.issue_receipts()
+            for _ in range(100):
+                if not tasks.issue_receipts():
+                    break
 
     def _audit(self) -> None:
         with self.app.app_context():
@@ -408,7 +410,7 @@ class Lane:
     def _meanwhile(self) -> None:
         for share, work in (
             (0.06, self._refund),
-            (0.06, self._retry),
+            (0.12, self._retry),
             (0.03, self._pay_from_balance),
             (0.01, self._write_off),
             (0.04, self._top_up),
