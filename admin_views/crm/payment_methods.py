@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import make_response, request
+from flask import make_response, request, url_for
 from flask_admin import expose
 from flask_admin.form import BaseForm
 from flask_login import current_user
@@ -12,7 +12,7 @@ from markupsafe import Markup
 from wtforms import fields
 
 from admin_views import card_entry, card_entry_words, formats
-from admin_views.base import BaseView, Facts, ReasonForm, RecordAction, Related, pill
+from admin_views.base import BaseView, ChoiceField, Facts, ReasonForm, RecordAction, Related, pill
 from app.billing.models import PaymentMethod
 from app.billing.payments import card_entry as entries
 from app.billing.payments import method_actions, methods, test_processor
@@ -32,7 +32,7 @@ class TestCardForm(ReasonForm):
 
     __test__ = False
 
-    alias = fields.SelectField(
+    alias = ChoiceField(
         "The card",
         choices=list(test_processor.ALIASES.items()),
         description="A test card: no money moves. What it does when it is charged is fixed by this choice.",
@@ -133,6 +133,7 @@ class PaymentMethodsMixin:
             "crm/_payment_method_added.html",
             model=user,
             url=url,
+            path=url_for("card_entry.page", token=invitation.token),
             expires_at=invitation.expires_at,
             sent=form.send.data,
         )

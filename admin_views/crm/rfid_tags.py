@@ -8,6 +8,7 @@ from flask import jsonify, request, url_for
 from flask_admin import expose
 from sqlalchemy.orm import joinedload
 from wtforms import fields, validators
+from wtforms.fields.choices import SelectChoice
 
 from admin_views.base import BaseView, Facts, Lookup, Related
 from admin_views.crm.actions import TAG_ACTIONS
@@ -154,7 +155,7 @@ class RfidTagView(BaseView):
 
         form.tag_id.validators = [*form.tag_id.validators, free]
         form.pays_with.validators = [of_the_user]
-        form.pays_with.choices = self._choices(form.user.data, tag)
+        form.pays_with.choices = [SelectChoice(*each) for each in self._choices(form.user.data, tag)]
         form.pays_with.render_kw = {"data-pays-with": url_for(".payment_choices_view")}
         return form
 

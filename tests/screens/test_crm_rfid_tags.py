@@ -39,7 +39,7 @@ def test_an_unknown_card_is_registered_in_one_form(olga: Visitor, session: Sessi
     assert re.search(r'name="tag_id"[^>]*value="04A2B3C4"', page)
     assert "alex.petkov@example.com" in page
     labels = re.findall(r'<label class="col-[^"]*" for="[^"]*">([^<]+)</label>', page)
-    assert labels == ["Tag ID", "Card No.", "Expiration Date", "Status", "User"]
+    assert labels == ["Tag ID", "Card No.", "Expiration Date", "Status", "User", "Payment method"]
     fields = {"tag_id": " 04A2B3C4 ", "card_no": "7", "expires_on": "2027-02-19", "status": "active", "user": alex.id}
     back = f"/crm/users/details/?id={alex.id}"
     made = olga.send(f"{LIST}new/?url={back}", fields)

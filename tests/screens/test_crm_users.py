@@ -67,7 +67,7 @@ def test_the_list_has_the_manuals_columns_and_the_balance(olga: Visitor, session
     session.commit()
     page = olga.get(f"{LIST}?sort=email").get_data(as_text=True)
     headings = re.findall(r'<th scope="col"[^>]*>(?:<a[^>]*>)?([^<]+)', page)
-    assert headings == ["Status", "E-mail", "Name", "Phone", "Groups", "Balance", "Registration date"]
+    assert headings == ["Status", "E-mail", "Name", "Phone", "Groups", "Balance", "Registration date", "Payment Methods"]
     first, second = cells(page)
     assert first[:6] == ["Active", "alex.petkov@example.com", "Alex Petkov", "0888888888", "Fleet", "€52.65"]
     assert second[:6] == ["Disabled", "maria@example.com", "Maria", "—", "—", "-€3.10, £7.00"]

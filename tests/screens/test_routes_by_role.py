@@ -27,7 +27,7 @@ from tests.support.one_of_each import make_one_of_each
 #: what answers without a session
 OPEN = {"auth.login", "health.healthz", "health.readyz", "health.metrics", "static"}
 #: what a machine calls with a token of its own instead of a session and its CSRF token
-MACHINE = ("/api/", "/files/")
+MACHINE = ("/api/", "/files/", "/webhooks/")
 ANONYMOUS, NOBODY = "anonymous", "no permission at all"
 ROLES = (ANONYMOUS, NOBODY, *BUILT_IN_ROLES)
 #: tried in place of the variables of an address; actions are each view's own

@@ -23,7 +23,8 @@ from app.assets.models import (
     StationModel,
     Tag,
 )
-from app.billing.models import Transaction, TransactionStatus, TransactionType
+from app.billing import ledger, vouchers
+from app.billing.models import AutoTopUp, Transaction, TransactionStatus, TransactionType
 from app.charging.models import (
     Authorization,
     AuthorizationResult,
@@ -62,9 +63,10 @@ from app.core.clock import utcnow
 from app.core.files import store_file
 from app.core.mail import queue_mail
 from app.core.models import ActionStatus, Admin, Role
-from app.crm.models import RfidTag, UserGroup
+from app.crm.models import RfidTag, User, UserGroup
 from app.tariffs.groups import create_group
 from tests.support.factories_dashboard import make_session, make_station, make_user, make_zone
+from tests.support.top_ups import card, package
 
 
 def make_one_of_each(session: Session) -> None:
@@ -78,6 +80,7 @@ def make_one_of_each(session: Session) -> None:
     dora = make_user(session)
     dora.groups.append(UserGroup(name="Friends"))
     dora.rfid_tags.append(RfidTag(tag_id="04A1B2C3", card_no="0001"))
+    _add_cards(session, dora.id, now)
     session.add(Role(name="Night shift", permission_names=["dashboard.home.view"]))
     of_station = {"partner_id": 1, "charge_point_id": station.id}
     asked = Authorization(
@@ -151,6 +154,7 @@ def make_one_of_each(session: Session) -> None:
     _add_charging_plans(session, station, dora.id, now)
     _add_habits(session, station, now)
     _add_security(session, station, now)
+    _add_top_ups(session, dora, now)
     _add_catalogue(session, station, now)
     recovery = Recovery(
         **of_station, evse_id=evse.id, network_id=1, error_code="GroundFailure", began_at=now, next_at=now
@@ -171,6 +175,30 @@ def make_one_of_each(session: Session) -> None:
         now=now,
     )
     session.commit()
+
+
+def _add_cards(session: Session, user_id: int, now: datetime) -> None:
+    """A card of the Test processor, and an invitation to enter another."""
+    session.add(
+        PaymentMethod(
+            user_id=user_id,
+            processor="test",
+            reference="approve:1",
+            brand="test",
+            last4="1111",
+            exp_month=12,
+            exp_year=now.year + 1,
+        )
+    )
+    session.add(
+        PaymentMethodSetup(
+            user_id=user_id,
+            processor="stripe",
+            token_hash="0" * 64,
+            reference="seti_1",
+            expires_at=now + timedelta(days=1),
+        )
+    )
 
 
 def _add_transfers(session: Session, station: ChargePoint, now: datetime) -> None:
@@ -243,6 +271,15 @@ def _add_catalogue(session: Session, station: ChargePoint, now: datetime) -> Non
     station.zone.location.photos = [LocationPhoto(file=stored[1])]
     session.flush()
     templates.create_template(session, charge_point=station, name="Vestel", actor=None, now=now)
+
+
+def _add_top_ups(session: Session, user: User, now: datetime) -> None:
+    """A voucher to redeem, an operator's top-up, and a package with a driver's auto top-up of it."""
+    vouchers.create_vouchers(
+        session, quantity=1, amount=Decimal(12), redeem_before=None, description="Fair", actor=None, now=now
+    )
+    ledger.add_balance(session, user=user, amount=Decimal(5), currency="EUR", reason="down", actor=None, now=now)
+    session.add(AutoTopUp(user=user, package=package(session), payment_method=card(session, user)))
 
 
 def _add_security(session: Session, station: ChargePoint, now: datetime) -> None:
