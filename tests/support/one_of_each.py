@@ -24,7 +24,14 @@ from app.assets.models import (
     Tag,
 )
 from app.billing import ledger, vouchers
-from app.billing.models import AutoTopUp, Transaction, TransactionStatus, TransactionType
+from app.billing.models import (
+    AutoTopUp,
+    PaymentMethod,
+    PaymentMethodSetup,
+    Transaction,
+    TransactionStatus,
+    TransactionType,
+)
 from app.charging.models import (
     Authorization,
     AuthorizationResult,
