@@ -54,6 +54,7 @@ class SessionPage:
                 "authorization",
                 "status",
                 "payment_status",
+                "paid_by",
                 "started_at",
                 "stopped_at",
                 "duration",

@@ -23,6 +23,7 @@ from app.charging.commands import NotManaged
 from app.charging.flags import DEMO, FLAGS, flag_labels, flagged
 from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
 from app.charging.models import AuthorizationSource, ChargingSession
+from app.charging.payments import paying
 from app.charging.session_queries import duration_of
 from app.core.clock import utcnow
 from app.core.db import db
@@ -85,6 +86,11 @@ def payment(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
     """Paid or not; what is owed stands out."""
     found = obj.payment_status
     return found if context is None else pill(found, "orange" if found is PaymentStatus.OUTSTANDING else None)
+
+
+def paid_by(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
+    """Who pays, as it was decided at the start."""
+    return paying.paid_by(view.db_session, obj) or None
 
 
 def roaming(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
@@ -194,6 +200,7 @@ class ChargingSessionView(SessionPage, LiveList, BaseView):
         "started_at": "Started At",
         "stopped_at": "Stopped At",
         "duration": "Duration",
+        "paid_by": "Paid by",
         "status": "Session Status",
         "payment_status": "Payment Status",
         "energy_wh": "kWh",
@@ -218,6 +225,7 @@ class ChargingSessionView(SessionPage, LiveList, BaseView):
         "user": user,
         "payment_status": payment,
         "duration": duration,
+        "paid_by": paid_by,
         "energy_wh": energy,
         "total_gross": total,
         "evse": evse,

@@ -17,6 +17,7 @@ from admin_views.crm import figures
 from admin_views.crm.actions import USER_ACTIONS
 from admin_views.crm.balance_actions import BALANCE_ACTIONS, limit_in_words, standing_order
 from admin_views.crm.filters import BalanceAtLeast, BalanceAtMost
+from admin_views.crm.outstanding_actions import OUTSTANDING_ACTIONS, owed_by
 from admin_views.crm.payment_methods import PaymentMethodsMixin, methods_cell
 from admin_views.widgets.cells import follow
 from admin_views.widgets.export import BATCH_ROWS
@@ -154,7 +155,7 @@ class UserView(PaymentMethodsMixin, BaseView):
         ),
         Related("Actions", "action", _actions_on, columns=("id", "name", "info", "reason", "status", "created_at")),
     )
-    actions = (*USER_ACTIONS, *BALANCE_ACTIONS)
+    actions = (*USER_ACTIONS, *BALANCE_ACTIONS, *OUTSTANDING_ACTIONS)
 
     def live_topics(self, obj: Any) -> list[str]:
         """Sessions, payments and actions of this user."""
@@ -195,6 +196,7 @@ class UserView(PaymentMethodsMixin, BaseView):
             **super().details_context(obj),
             "figures": figures.user_figures(self.db_session, user=obj),
             "balance_words": balance_words,
+            "owed": owed_by(obj),
         }
 
     @expose("/balance/")
