@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.audit_money import balances, processor, repricing, sessions, transactions, vouchers
+from app.audit_money import balances, processor, receipts, repricing, sessions, transactions, vouchers
 from app.audit_money.checks import Check, Period
 from app.core.db import allow_minutes
 
@@ -18,6 +18,7 @@ CHECKS: tuple[Check, ...] = (
     *balances.CHECKS,
     *vouchers.CHECKS,
     *processor.CHECKS,
+    *receipts.CHECKS,
 )
 
 #: a statement of the audit may take this long
