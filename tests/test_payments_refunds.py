@@ -402,7 +402,7 @@ def test_what_cannot_be_tried_again_says_why(session: Session) -> None:
         (row, gone, "was removed: choose another payment method."),
         (row, late, "has expired: choose another payment method."),
         (hold, None, "asked for anew when the driver starts again."),
-        (below_zero, None, "What is below zero in the balance is paid by a top-up."),
+        (below_zero, None, "What the balance owes is paid by a top-up."),
     ):
         with pytest.raises(retries.CannotRetry, match=message):
             retry(driver, target, method)
