@@ -28,12 +28,13 @@ def main() -> int:
     try:
         with contextlib.ExitStack() as stack:
             chosen = []
+            identifiers = plan.station_ids + plan.idle_ids
             if options.url:
                 chosen.append(servers.Server(options.url, options.url, options.pid))
             elif not options.reference_only:
-                identifiers = plan.station_ids + plan.idle_ids
-                chosen.append(stack.enter_context(servers.ours(identifiers, plan.tags)))
-            chosen.append(stack.enter_context(servers.reference()))
+                chosen.append(stack.enter_context(servers.ours(identifiers, plan.tags, stop_rules=options.stop_rules)))
+            other = servers.ours(identifiers, plan.tags) if options.stop_rules else servers.reference()
+            chosen.append(stack.enter_context(other))
             loads = [stack.enter_context(load_on(server)) for server in chosen]
             text = page(meter_values.measure(loads, plan), plan)
     except servers.BenchFailed as failure:
@@ -41,7 +42,7 @@ def main() -> int:
         return 1
     print(text)
     print(f"took {time.monotonic() - began_s:.0f} s")
-    if not options.url and not options.reference_only:
+    if not (options.url or options.reference_only or options.stop_rules):
         RESULTS.write_text(text, encoding="utf-8")
         print(f"written to {RESULTS}")
     return 0
@@ -53,6 +54,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--url", help="measure a running server, like ws://127.0.0.1:8000/ocpp, instead of ours")
     parser.add_argument("--pid", type=int, help="that server's process, for its processor time and memory")
     parser.add_argument("--reference-only", action="store_true", help="measure the reference server alone")
+    parser.add_argument("--stop-rules", action="store_true", help="compare sessions with stop rules to those without")
     parser.add_argument("--stations", type=int, default=plan.stations)
     parser.add_argument("--idle", type=int, default=plan.idle, help="idle connections for the memory figure")
     parser.add_argument("--rounds", type=int, default=plan.rounds)

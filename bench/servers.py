@@ -85,10 +85,10 @@ def reference() -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def ours(station_ids: list[str], tags: list[str]) -> Iterator[Server]:
+def ours(station_ids: list[str], tags: list[str], *, stop_rules: bool = False) -> Iterator[Server]:
     """This product as it is started in production, on an empty data directory, with these stations and cards.
 
-    Raises BenchFailed.
+    ``stop_rules``: every session has limits of time, energy and balance, none of which is reached. Raises BenchFailed.
     """
     with tempfile.TemporaryDirectory(prefix="sync-bench-", ignore_cleanup_errors=True) as folder:
         # The embedded PostgreSQL may run as a user of its own, who has to get in.
@@ -111,10 +111,11 @@ def ours(station_ids: list[str], tags: list[str]) -> Iterator[Server]:
             with _process(command, env=env, stdout=log, stderr=log) as process:
                 try:
                     _wait_until_ready(port, process)
-                    _provision(Path(folder) / "bench.yaml", env, station_ids, tags)
+                    _provision(Path(folder) / "bench.yaml", env, _provisioning(station_ids, tags, stop_rules))
                 except BenchFailed as failure:
                     raise BenchFailed(f"{failure}\n{log_path.read_text()[-2000:]}") from failure
-                yield Server("ours", f"ws://127.0.0.1:{port}/ocpp", process.pid, data_dir, env)
+                name = "with stop rules" if stop_rules else "ours"
+                yield Server(name, f"ws://127.0.0.1:{port}/ocpp", process.pid, data_dir, env)
 
 
 @contextlib.contextmanager
@@ -128,8 +129,8 @@ def _no_leftovers(data_dir: Path) -> Iterator[None]:
                 os.kill(pid, signal.SIGTERM)
 
 
-def _provision(path: Path, env: dict[str, str], station_ids: list[str], tags: list[str]) -> None:
-    path.write_text(yaml.safe_dump(_provisioning(station_ids, tags)))
+def _provision(path: Path, env: dict[str, str], content: dict[str, Any]) -> None:
+    path.write_text(yaml.safe_dump(content))
     command = [sys.executable, "-m", "flask", "--app", "wsgi", "provision", str(path)]
     done = subprocess.run(
         command, cwd=ROOT, env={**env, "ROLE": ""}, capture_output=True, text=True, timeout=120, check=False
@@ -138,12 +139,23 @@ def _provision(path: Path, env: dict[str, str], station_ids: list[str], tags: li
         raise BenchFailed(f"provisioning failed: {done.stderr.strip()[-500:]}")
 
 
-def _provisioning(station_ids: list[str], tags: list[str]) -> dict[str, Any]:
-    """One location with all stations, free of charge, and a driver for each card."""
+_FREE = {"type": "free"}
+_LIMITED = {
+    "type": "duration_energy",
+    "price_per_minute": 0.0001,
+    "price_per_kwh": 0.0001,
+    "max_minutes": 10_000,
+    "max_energy_kwh": 900_000,
+    "auto_stop_amount": 1,
+}
+
+
+def _provisioning(station_ids: list[str], tags: list[str], stop_rules: bool) -> dict[str, Any]:
+    """One location with all stations, and a driver for each card: free of charge, or with limits out of reach."""
     return {
         "currency": "EUR",
-        "settings": {"billing.strategy": "none"},
-        "tariff_groups": [{"name": "Bench", "base": {"type": "free"}, "tariffs": []}],
+        "settings": {"billing.strategy": "balance_or_payment_method" if stop_rules else "none"},
+        "tariff_groups": [{"name": "Bench", "base": _LIMITED if stop_rules else _FREE, "tariffs": []}],
         "locations": [
             {
                 "name": {"en": "Bench"},
