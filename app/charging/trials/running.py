@@ -6,7 +6,7 @@ next goes on from there, two on the same trial do not price anything twice, and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Any
@@ -76,7 +76,7 @@ def advance_trial(session: Session, *, trial_id: int, now: datetime, batch: int 
         if trial.basis == Basis.SELECTED:
             would_get = WouldGet(session, tariff_id=trial.tariff_id, restrictions=draft.restrictions)
             taken = would_get.among(session, rows)
-        _store(session, trial_id, price_rows(session, draft.snapshot, taken))
+        _store(session, trial_id, list(price_rows(session, draft.snapshot, taken)))
         trial.done += len(rows)
         trial.reached_at, trial.reached_id = rows[-1].stopped_at, rows[-1].id
     if len(rows) < batch:
@@ -85,8 +85,8 @@ def advance_trial(session: Session, *, trial_id: int, now: datetime, batch: int 
     return trial.status is TrialStatus.RUNNING
 
 
-def _store(session: Session, trial_id: int, outcomes: Iterable[Outcome]) -> None:
-    """By COPY: row by row would take longer than the pricing."""
+def _store(session: Session, trial_id: int, outcomes: list[Outcome]) -> None:
+    """By COPY: row by row would take longer than the pricing. The connection can do nothing else meanwhile."""
     connection: Any = session.connection().connection.dbapi_connection
     with connection.cursor() as cursor, cursor.copy(_COPY) as copy:
         for one in outcomes:
