@@ -24,6 +24,7 @@ from app.tariffs.pricing import (
 
 SCHEMA = 1
 _NOTHING = Decimal(0)
+_MINUTE_S = Decimal(60)
 #: connection fee, time and energy by day and by night, idle time: each line is rounded once
 _MOST_LINES = 6
 #: minutes from one attempt to the next; the last for ever
@@ -56,8 +57,8 @@ class Ceiling:
 
     def at(self, *, elapsed: timedelta, energy_wh: Decimal) -> Decimal:
         """The most that this time and energy can cost."""
-        minutes = Decimal(elapsed // timedelta(milliseconds=1)) / 60_000
-        return self.fixed + self.per_minute * minutes + self.per_kwh * energy_wh / 1000
+        seconds = elapsed.days * 86_400 + elapsed.seconds + 1  # begun ones count
+        return self.fixed + self.per_minute * seconds / _MINUTE_S + self.per_kwh * energy_wh / 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,18 +124,23 @@ def broken_rule(rules: StopRules, progress: Progress) -> StopRule | None:
     With 20 held, or available, and a floor of 1 the session stops once its price has reached 19 (manual, "Stop
     Session", 3 and 5). A session that has cost nothing yet is not stopped for money: it takes none away.
     """
-    if rules.max_minutes is not None and progress.elapsed >= timedelta(minutes=rules.max_minutes):
-        return StopRule.TIME
-    if rules.max_energy_wh is not None and progress.energy_wh >= rules.max_energy_wh:
-        return StopRule.ENERGY
-    if not progress.price:
-        return None
+    broken = _broken_without_money(rules, progress.elapsed, progress.energy_wh)
+    if broken is not None or not progress.price:
+        return broken
     for rule, means, floor in (
         (StopRule.PREAUTHORIZATION, progress.held, rules.preauthorization_floor),
         (StopRule.BALANCE, progress.available, rules.balance_floor),
     ):
         if means is not None and floor is not None and progress.price >= means - floor:
             return rule
+    return None
+
+
+def _broken_without_money(rules: StopRules, elapsed: timedelta, energy_wh: Decimal) -> StopRule | None:
+    if rules.max_minutes is not None and elapsed.days * 1440 + elapsed.seconds // 60 >= rules.max_minutes:
+        return StopRule.TIME
+    if rules.max_energy_wh is not None and energy_wh >= rules.max_energy_wh:
+        return StopRule.ENERGY
     return None
 
 
@@ -150,9 +156,9 @@ def price_limit(rules: StopRules, *, held: Decimal | None, available: Decimal | 
 
 def may_be_broken(rules: StopRules, limit: Decimal | None, *, elapsed: timedelta, energy_wh: Decimal) -> bool:
     """Whether a closer look is due. ``limit`` is ``price_limit``. False is certain, True is not."""
-    if broken_rule(rules, Progress(elapsed=elapsed, energy_wh=energy_wh)) is not None:
-        return True
-    return limit is not None and rules.ceiling.at(elapsed=elapsed, energy_wh=energy_wh) >= max(limit, _NOTHING)
+    return _broken_without_money(rules, elapsed, energy_wh) is not None or (
+        limit is not None and rules.ceiling.at(elapsed=elapsed, energy_wh=energy_wh) >= limit
+    )
 
 
 def next_attempt_at(last_at: datetime, attempts: int) -> datetime:
