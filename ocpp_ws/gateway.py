@@ -32,7 +32,7 @@ from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import connect_raw, db
 from app.core.group_commit import GroupCommit, WriteFailed
-from ocpp_ws import codec, door, journal, v16
+from ocpp_ws import codec, door, journal, v16, v201
 from ocpp_ws import secrets as secrets_of
 from ocpp_ws.changes import Changes
 from ocpp_ws.codec import CallError, CallResult
@@ -40,7 +40,7 @@ from ocpp_ws.connection import StationConnection, StationHooks
 from ocpp_ws.dialect import Dialect
 from ocpp_ws.directory import Directory, UnknownStations
 from ocpp_ws.framing import INTERNAL_ERROR, NORMAL
-from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest
+from ocpp_ws.handshake import Admission, Refusal, UpgradeRequest, choose_subprotocol
 from ocpp_ws.pinger import Pinger
 from ocpp_ws.quirks import QuirkMemory
 from ocpp_ws.registry import Registry
@@ -61,7 +61,7 @@ SEEN_EVERY_S = 10.0
 QUIRKS_EVERY_S = 5.0
 BEAT_EVERY_S = 5.0
 #: best first: a station that speaks several gets the first of these
-DIALECTS = {dialect.subprotocol: dialect for dialect in (v16.DIALECT,)}
+DIALECTS = {dialect.subprotocol: dialect for dialect in (v201.DIALECT, v16.DIALECT)}
 PROTOCOLS = tuple(DIALECTS)
 #: what a station speaks that names no subprotocol at all
 UNNAMED = "ocpp1.6"
@@ -172,7 +172,9 @@ class Gateway:
             return self.admit(request)  # settled meanwhile: what we knew of the station is the past
         if request.offered and request.protocol is None:
             self.unknown.count(request, "no common protocol")
-        protocol = request.protocol or (None if request.offered else UNNAMED)
+        # of several that it speaks the operator's choice for this charge point counts
+        chosen = choose_subprotocol(request.offered, (station.protocol.value,)) or request.protocol
+        protocol = chosen or (None if request.offered else UNNAMED)
         return Admission(station=station, protocol=protocol, terms=verdict)
 
     def _judge(self, station: stations.Station, request: UpgradeRequest) -> door.Terms | door.Stopped:

@@ -17,6 +17,8 @@ UNAUTHORIZED_START = "unauthorized_start"
 NO_TARIFF = "no_tariff"
 NO_TOKEN = "no_token"  # noqa: S105 (a name)
 NO_METER = "no_meter"
+EVENTS_MISSING = "events_missing"
+OFFLINE = "offline"
 NO_STOP_MESSAGE = "no_stop_message"
 REPLACED = "replaced"
 STOP_BEFORE_START = "stop_before_start"
@@ -38,6 +40,8 @@ FLAGS = {
     NO_STOP_MESSAGE: "The station never reported the stop",
     REPLACED: "Another session began on the EVSE without a stop of this one",
     NO_METER: "The station reported no meter",
+    EVENTS_MISSING: "Some of the station's events have not arrived",
+    OFFLINE: "The station told some of it after an outage",
     AFTER_END: "Reading of a session that had ended",
     PRICE_PROBLEM: "The price could not be calculated",
     "energy_from_phases": "Energy added up from its phases",

@@ -15,9 +15,33 @@ from app.billing.models import BalanceAccount, LedgerEntry
 from app.charging import bill
 from app.charging.lifecycle import RUNNING, SessionStatus
 from app.charging.models import ChargingSession, MeterReading
+from app.charging.sessions import reference_key
 
 MAX_READINGS = 5000
 _HOUR_S = Decimal(3600)
+
+
+def session_of_reference(session: Session, *, charge_point_id: int, reference: str) -> SessionPlace | None:
+    """The session that a station calls by this name, and its EVSE."""
+    row = session.execute(
+        select(ChargingSession.id, ChargingSession.evse_id).where(
+            ChargingSession.charge_point_id == charge_point_id, ChargingSession.start_key == reference_key(reference)
+        )
+    ).one_or_none()
+    return None if row is None else SessionPlace(row.id, row.evse_id)
+
+
+def total_of_session(session: Session, *, session_id: int) -> Decimal | None:
+    """What a session was billed, with VAT; None while it has no bill."""
+    return session.scalar(select(ChargingSession.total_gross).where(ChargingSession.id == session_id))
+
+
+@dataclass(frozen=True)
+class SessionPlace:
+    """A session and where it is."""
+
+    id: int
+    evse_id: int
 
 
 @dataclass(frozen=True)

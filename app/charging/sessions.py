@@ -129,7 +129,7 @@ def identify_session(
         return _same_answer(session, row)
     if is_final(row.status):
         return None
-    evse = next(each for each in station.evses.values() if each.id == row.evse_id)
+    evse = station.evse_of(row.evse_id) or EvseRef(row.evse_id, 0, None)
     remote = _pending_session(session, evse, id_tag) or remote_session(
         session, charge_point_id=station.id, id_tag=id_tag, at=row.started_at
     )
@@ -290,10 +290,15 @@ def start_key(
 ) -> str:
     """What makes two starts of one station the same. Message ids repeat across restarts, so they are no part."""
     if reference:
-        return f"ref:{reference}"[:100]
+        return reference_key(reference)
     register = "" if meter_start_wh is None else f"{meter_start_wh.normalize():f}"
     parts = (network_id, normalise_id_tag(id_tag or ""), reported_at.isoformat(), register)
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:40]
+
+
+def reference_key(reference: str) -> str:
+    """The key of a session whose station has a name of its own for it."""
+    return f"ref:{reference}"[:100]
 
 
 def lock_evse(session: Session, evse_id: int) -> None:

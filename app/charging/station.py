@@ -49,6 +49,10 @@ class Station:
         """The EVSE of a network id; None for 0, which is the station itself, and for unknown numbers."""
         return self.evses.get(network_id) if network_id else None
 
+    def evse_of(self, evse_id: int) -> EvseRef | None:
+        """The EVSE of an id of ours."""
+        return next((each for each in self.evses.values() if each.id == evse_id), None)
+
 
 def load_station(session: Session, identifier: str) -> Station | None:
     """The charge point of an identifier, compared without regard to case; None when there is none."""

@@ -511,6 +511,7 @@ def upgrade() -> None:
         "charging_session",
         sa.Column("stop_rules", postgresql.JSONB(none_as_null=True, astext_type=sa.Text()), nullable=True),
     )
+    op.add_column("charging_session", sa.Column("event_numbers", postgresql.INT4MULTIRANGE(), nullable=True))
     op.add_column("charging_session", sa.Column("stop_rule", sa.String(length=60), nullable=True))
     op.add_column("charging_session", sa.Column("stop_rule_at", sa.TIMESTAMP(timezone=True), nullable=True))
     op.add_column(
@@ -725,6 +726,7 @@ def downgrade() -> None:
     op.drop_column("charging_session", "stop_rule_attempts")
     op.drop_column("charging_session", "stop_rule_at")
     op.drop_column("charging_session", "stop_rule")
+    op.drop_column("charging_session", "event_numbers")
     op.drop_column("charging_session", "stop_rules")
     op.drop_column("charging_session", "payer_partner_id")
     op.drop_column("charging_session", "payment_method_id")

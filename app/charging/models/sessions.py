@@ -22,7 +22,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.assets.models import ChargePoint, Evse
@@ -182,6 +182,8 @@ class ChargingSession(Base):
     stop_rule_at: Mapped[datetime | None]
     stop_rule_attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     stop_note: Mapped[str | None] = mapped_column(Text)
+    #: numbers of the station's events that have arrived, where it numbers them
+    event_numbers: Mapped[Any | None] = mapped_column(INT4MULTIRANGE, deferred=True)
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
     evse: Mapped[Evse] = relationship(viewonly=True)
