@@ -389,6 +389,24 @@ def test_what_was_given_up_and_done_after_all_is_found(session: Session) -> None
     assert (row.status, row.failure_reason, row.next_attempt_at) == (SUCCEEDED, None, None)
 
 
+def test_what_was_given_up_and_certainly_not_done_is_told(session: Session) -> None:
+    """Whoever waits for the outcome (a session whose capture was given up) goes on once it is known."""
+    driver = payer(session)
+    row = driver.child(driver.held("10.00"), TransactionType.CAPTURE, "10.00")
+    with scripted(unreachable, unreachable):
+        driver.perform(row)
+        driver.clock.pass_(hours=24)
+        driver.perform_due()
+    assert fresh(driver, row).status is FAILED
+    assert fresh(driver, row).next_attempt_at is not None
+    driver.clock.pass_(hours=2)
+    with followed() as heard:
+        driver.perform_due()
+    assert heard == [("capture", "failed")]
+    assert fresh(driver, row).next_attempt_at is None
+    assert driver.perform_due() == 0
+
+
 def test_a_retry_after_giving_up_looks_first_whether_it_was_charged(session: Session) -> None:
     """Given up without an answer, tried again with another card: the first one had been charged after all."""
     driver = payer(session, "timeout")

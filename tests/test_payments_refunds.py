@@ -304,7 +304,7 @@ def test_a_capture_that_was_declined_leaves_the_hold_to_be_released(session: Ses
     assert fresh(driver, hold).closed_at is None
     let_go = retries.release_hold(session, hold=hold, reason="Declined", actor=None, now=driver.clock())
     session.commit()
-    with pytest.raises(retries.CannotRetry, match="captured or released already"):
+    with pytest.raises(retries.CannotRetry, match="What a declined capture leaves open is charged instead"):
         retry(driver, taken)
     session.rollback()
     assert driver.perform(let_go) is SUCCEEDED

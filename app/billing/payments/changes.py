@@ -29,7 +29,8 @@ def follow_up(purpose: TransactionPurpose) -> Callable[[FollowUp], FollowUp]:
     """Register what follows when a transaction of a purpose changes its state, in the same database transaction.
 
     It is told of charges, pre-authorizations, captures, voids and refunds alike, also that what was Failed or
-    Outstanding has Succeeded after all. It must not call a processor: it opens transactions.
+    Outstanding has Succeeded after all, and that what had Failed without an answer (it has a ``next_attempt_at``) was
+    certainly not done (it has none any more). It must not call a processor: it opens transactions.
     """
 
     def register(function: FollowUp) -> FollowUp:
@@ -99,6 +100,11 @@ def change(
         _note_success(session, row, now=now)
     if after is not TransactionStatus.PENDING:
         conclude_actions(session, row, now=now)
+    tell(session, row, now=now)
+
+
+def tell(session: Session, row: Transaction, *, now: datetime) -> None:
+    """Announce a locked transaction and have it followed up: its state, or what is known of it, is another now."""
     events.announce(
         session,
         "transaction.changed",

@@ -26,7 +26,7 @@ from sqlalchemy.orm import Session
 from app.billing.models import Transaction, TransactionStatus
 from app.billing.payments import asking
 from app.billing.payments.asking import Question, Reply, attempt_key
-from app.billing.payments.changes import LOOK_UP_FIRST, cancel, change, follow_up, locked, retry
+from app.billing.payments.changes import LOOK_UP_FIRST, cancel, change, follow_up, locked, retry, tell
 from app.billing.payments.history import (
     ANSWERED,
     ASKED,
@@ -217,7 +217,9 @@ def _write_found(session: Session, transaction_id: int, reply: Reply, *, now: da
         record_answer(session, transaction_id=row.id, answer=reply.answer, told_by=LOOKED_UP, key=reply.key, now=now)
     if row.status in _DUE and row.status is not TransactionStatus.PENDING:
         _plan_look_up(row, history, now=now)
-    session.flush()
+        session.flush()
+        if row.next_attempt_at is None:  # it is certain now, as far as it will ever be
+            tell(session, row, now=now)
     return row.status
 
 

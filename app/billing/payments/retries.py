@@ -95,6 +95,8 @@ def _require_room(session: Session, row: Transaction, payment_method: PaymentMet
         raise CannotRetry(
             f"A {row.type.label.lower()} goes the way the money came: it has no payment method of its own."
         )
+    if row.type is TransactionType.CAPTURE:
+        raise CannotRetry("What a declined capture leaves open is charged instead; the hold is released.")
     assert row.parent_id is not None
     parent = changes.locked(session, row.parent_id)
     if row.type is TransactionType.REFUND:
