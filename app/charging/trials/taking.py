@@ -103,7 +103,7 @@ class WouldGet:
             for group_id in session.scalars(links)
         }
         evses = session.execute(select(Evse.id, Evse.tariff_group_id).where(Evse.tariff_group_id.in_(self._groups)))
-        self._group_of_evse: dict[int, int | None] = dict(evses.tuples())
+        self._group_of_evse: dict[int, int | None] = {row.id: row.tariff_group_id for row in evses}
         self._verdict = cache(self._decide)
 
     def among(self, session: Session, rows: Sequence[TakenRow]) -> list[TakenRow]:
