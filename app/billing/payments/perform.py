@@ -4,7 +4,7 @@ Three steps, each of which may be the last before the process dies: the row says
 the processor is asked, the answer is recorded (committed). What was asked and never answered is looked up, and asked
 again with the same key, so that nobody is charged twice. That is also how a lost webhook is made good: what a
 processor is still working on, what waits for the driver's authentication, and what was given up without an answer is
-looked up again and again, for a month. product.md, "Money"; docs/adr/0013.
+looked up again and again, for a month. product.md, "Money"; docs/adr/0014.
 
 ``transact`` opens a database transaction: app.core.db.transaction in jobs and the gateway; screens give
 app.core.db.separate_transaction, which leaves the request's own session (and who is signed in) alone, and refresh the
