@@ -6,12 +6,14 @@ The driver's page runs against localstripe; what its script does in a browser is
 from __future__ import annotations
 
 import re
+import urllib.request
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from flask import Flask
+from playwright.sync_api import Browser, Route, expect
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
@@ -36,6 +38,7 @@ from tests.support.stripe_stand_ins import (
     local_stripe,
 )
 
+BASE = 'const LOCALSTRIPE_BASE_API = "https://api.stripe.com";'
 USERS, TAGS = "/crm/users/", "/crm/rfid-tags/"
 
 
@@ -458,3 +461,76 @@ def test_expiry_is_judged_by_the_month(session: Session) -> None:
     row = PaymentMethod(exp_year=2026, exp_month=11)
     assert not methods.is_expired(row, today=datetime(2026, 11, 30).date())
     assert methods.is_expired(row, today=datetime(2026, 12, 1).date())
+
+
+# --- in a browser
+
+
+@pytest.mark.browser
+def test_the_card_goes_from_the_browser_to_stripe_and_we_learn_its_last_digits(
+    olga: Visitor, session: Session, clean: Flask, at_stripe: LocalStripe, browser: Browser
+) -> None:
+    """The page is served by the application with its own policy; Stripe's script and API are localstripe's."""
+    address = invite(olga, driver(session, locale="pt"))
+    session.commit()
+    stranger, sent_here = visitor(clean), []
+
+    def ours(route: Route) -> None:
+        sent_here.append(f"{route.request.url} {route.request.post_data or ''}")
+        path = route.request.url.removeprefix("http://sync.test")
+        got = stranger.get(path)
+        route.fulfill(status=got.status_code, headers=dict(got.headers), body=got.get_data())
+
+    def script(route: Route) -> None:
+        with urllib.request.urlopen(f"{at_stripe.base}/js.stripe.com/v3/") as found:
+            text = found.read().decode()
+        # it would ask where it came from: Stripe's own is at another address
+        text = re.sub(r"const LOCALSTRIPE_BASE_API = .*?\}\)\(\);", BASE, text, count=1, flags=re.S)
+        route.fulfill(content_type="application/javascript", body=text)
+
+    def api(route: Route) -> None:
+        path = route.request.url.removeprefix("https://api.stripe.com")
+        asked = urllib.request.Request(at_stripe.base + path, (route.request.post_data or "").encode())
+        with urllib.request.urlopen(asked) as found:
+            allowed = {"Access-Control-Allow-Origin": "*"}
+            route.fulfill(content_type="application/json", headers=allowed, body=found.read().decode())
+
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    page.route("http://sync.test/**", ours)
+    page.route("https://js.stripe.com/**", script)
+    page.route("https://api.stripe.com/**", api)
+    page.goto(f"http://sync.test{address}")
+    expect(page.get_by_role("button", name="Guardar cartão")).to_be_enabled()
+    for field, value in zip(
+        page.locator("#card input").all(), ("4242424242424242", "12", "31", "123", "1000"), strict=True
+    ):
+        field.fill(value)
+    page.get_by_role("button", name="Guardar cartão").click()
+    expect(page.get_by_role("heading")).to_have_text("Guardado: VISA **** 4242")
+    assert page.url.endswith("?returned=1") and complaints == []
+    assert not any("4242424242424242" in each for each in sent_here)
+    session.expire_all()
+    assert session.scalars(select(PaymentMethod.last4)).all() == ["4242"]
+    page.close()
+
+
+@pytest.mark.browser
+def test_without_stripes_script_the_driver_is_told(
+    olga: Visitor, session: Session, clean: Flask, at_stripe: LocalStripe, browser: Browser
+) -> None:
+    address = invite(olga, driver(session))
+    session.commit()
+    stranger = visitor(clean)
+
+    def ours(route: Route) -> None:
+        got = stranger.get(route.request.url.removeprefix("http://sync.test"))
+        route.fulfill(status=got.status_code, headers=dict(got.headers), body=got.get_data())
+
+    page = browser.new_page()
+    page.route("http://sync.test/**", ours)
+    page.route("https://js.stripe.com/**", lambda route: route.abort())
+    page.goto(f"http://sync.test{address}")
+    expect(page.get_by_role("alert")).to_contain_text("The card cannot be entered at the moment")
+    page.close()
