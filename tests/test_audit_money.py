@@ -62,7 +62,7 @@ class Books:
         people.session.commit()
         self.card_session = self._copy_session(card)
         self.hold = self._perform(self._open(card, TransactionType.PREAUTHORIZATION, Decimal(20), "hold"))
-        self.capture = self._perform(self._child(self.hold, TransactionType.CAPTURE, PRICE, "capture"))
+        self.capture = self._perform(self._opened_for(self.hold))
         self.refund = self._perform(self._child(self.capture, TransactionType.REFUND, Decimal(1), "refund"))
         self._top_up(user, card)
 
@@ -94,7 +94,7 @@ class Books:
         columns = [column.key for column in ChargingSession.__mapper__.column_attrs if column.key not in _OWN]
         row = ChargingSession(
             **{column: getattr(first, column) for column in columns},
-            payment_status=PaymentStatus.PAID,
+            payment_status=PaymentStatus.PROCESSING,
             paid_from="payment_method",
             payment_method_id=card.id,
         )
@@ -115,6 +115,12 @@ class Books:
         )
         self.people.session.commit()
         return row.id
+
+    def _opened_for(self, hold: int) -> int:
+        """The capture that follows when an amount is held for a session that is over."""
+        found = self.people.session.query(Transaction).filter_by(parent_id=hold, type=TransactionType.CAPTURE).one()
+        assert found.amount == PRICE
+        return found.id
 
     def _child(self, parent: int, type_: TransactionType, total: Decimal, key: str) -> int:
         row = orders.open_child(

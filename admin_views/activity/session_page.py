@@ -16,6 +16,7 @@ from sqlalchemy import or_
 from admin_views import formats
 from admin_views.activity.price_words import terms
 from admin_views.base import Facts, Related
+from admin_views.payments.session_payment import session_payment
 from app.charging import session_queries
 from app.charging.flags import DEMO, flag_labels
 from app.charging.lifecycle import RUNNING
@@ -100,6 +101,7 @@ class SessionPage:
             "price": session_queries.price_view(self.db_session, obj, now=utcnow()),
             "terms": terms(obj.tariff_snapshot) if obj.tariff_snapshot else [],
             "verdicts": obj.tariff_explanation or [],
+            "payment": session_payment(self.db_session(), obj),
             "entries": session_queries.ledger_entries(self.db_session, session_id=obj.id),
         }
 

@@ -338,6 +338,21 @@ def test_a_hold_is_released_once(desk: Desk) -> None:
     assert "Refused" in desk.run("release", number).text
 
 
+def test_a_sessions_page_says_how_it_is_paid_and_leads_to_retry_and_refund(desk: Desk) -> None:
+    page = f"/activity/charging-sessions/details/?id={desk.charge_id}"
+    good = desk.card("approve")
+    number = desk.transaction(desk.card("decline"))
+    text = desk.client.get(page).text
+    assert f"/run/retry/?rowid={number}" in text
+    assert "/run/refund/" not in text
+    assert "Open</dt><dd>€3.60" in text
+    desk.run("retry", number, pay_with=f"method:{good.id}")
+    text = desk.client.get(page).text
+    assert f"/run/refund/?rowid={number}" in text
+    assert "/run/retry/" not in text
+    assert "Paid</dt><dd>€3.60" in text
+
+
 def test_who_may_only_look_moves_no_money(desk: Desk, session: Session) -> None:
     number = desk.transaction(desk.card("approve"))
     session.add(Role(name="Auditor", permission_names=["payments.transaction.view"]))
