@@ -1,6 +1,6 @@
 """What a station's answer waits for: an amount held on the driver's payment method, asked of its processor.
 
-Manual, "User billing settings", 2; docs/adr. The processor is asked in a greenlet of its own, outside any database
+Manual, "User billing settings", 2; docs/adr/0015. The processor is asked in a greenlet of its own, outside any database
 transaction: a slow one costs this station its answer, and nobody else anything. A hold that comes through too late
 for the answer is let go by the clockwork.
 """

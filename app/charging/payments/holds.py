@@ -2,7 +2,7 @@
 
 Manual, "User billing settings", 2. A hold is a transaction of an authorization (a card was tapped, a station has
 started) or of a session that an operator starts. It is a row first; whoever opened it commits and has it performed
-outside any database transaction (docs/adr: strategy 2). Who uses a hold and who lets it go lock its row, and look at
+outside any database transaction (docs/adr/0015). Who uses a hold and who lets it go lock its row, and look at
 its children only then: a hold is captured or voided, never both.
 """
 
