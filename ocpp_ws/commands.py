@@ -127,7 +127,7 @@ class CommandReader:
             return Answer(ActionStatus.FAILED, error=str(fault))
         finally:
             del of.asking[gevent.getcurrent()]
-        if action == "GetConfiguration":
+        if action in ("GetConfiguration", "GetVariables"):
             secrets.mask_values(response)
         return outgoing.read(of.dialect.messages, command.name, response)
 

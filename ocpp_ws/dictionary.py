@@ -101,10 +101,14 @@ class OcppDictionary:
             return None
         return _schema_mistake(version, action, payload)
 
-    def secret_path(self, action: str, payload: dict[str, Any]) -> tuple[str, ...] | None:
-        """Where a password stands: the value of AuthorizationKey (1.6)."""
+    def secret_path(self, action: str, payload: dict[str, Any]) -> tuple[str | int, ...] | None:
+        """Where a password stands: the value of AuthorizationKey (1.6) or of BasicAuthPassword (2.0.1)."""
         if action == "ChangeConfiguration" and is_password_key(payload.get("key")):
             return ("value",)
+        if action == "SetVariables":
+            for index, entry in enumerate(payload.get("setVariableData") or ()):
+                if is_password_key(entry["variable"]["name"]):
+                    return ("setVariableData", index, "attributeValue")
         return None
 
 

@@ -55,7 +55,7 @@ class Dictionary(Protocol):
     def mistake(self, protocol: str, action: str, payload: object) -> Mistake | None:
         """The first thing wrong with a call, its path beginning with ``action`` or ``payload``; None when right."""
 
-    def secret_path(self, action: str, payload: dict[str, Any]) -> tuple[str, ...] | None:
+    def secret_path(self, action: str, payload: dict[str, Any]) -> tuple[str | int, ...] | None:
         """Where in the payload a password stands, if one does."""
 
 
@@ -129,7 +129,7 @@ def request_call(
 
 
 def _expect(
-    session: Session, charge_point: ChargePoint, payload: dict[str, Any], path: tuple[str, ...], secret_key: str
+    session: Session, charge_point: ChargePoint, payload: dict[str, Any], path: tuple[str | int, ...], secret_key: str
 ) -> None:
     """The station must not be locked out with the password it is about to be given."""
     commands.check_reachable(charge_point)
@@ -139,7 +139,7 @@ def _expect(
     try:
         station_security.expect_password(session, charge_point=charge_point, text=str(value), secret_key=secret_key)
     except station_security.ChangeUnderWay as error:
-        raise InvalidCall(Mistake(str(error), ".".join(("payload", *path)))) from None
+        raise InvalidCall(Mistake(str(error), ".".join(("payload", *map(str, path))))) from None
 
 
 def transfer_data(

@@ -15,7 +15,7 @@ MASK = "••••••"
 _SEALED = "sealed"
 
 
-def seal(request: dict[str, Any], *path: str, secret_key: str) -> dict[str, Any]:
+def seal(request: dict[str, Any], *path: str | int, secret_key: str) -> dict[str, Any]:
     """A copy of the request whose text at ``path`` ("payload", "value") is masked, and kept encrypted beside it."""
     sealed = deepcopy(request)
     parent: Any = sealed
