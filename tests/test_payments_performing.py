@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -31,8 +33,11 @@ from app.billing.payments.processors import (
     ProcessorMisconfigured,
     ProcessorUnreachable,
 )
+from app.core.clock import utcnow
 from app.core.db import separate_transaction, transaction
+from jobs import tasks
 from tests.support.payments import NOW, Clock, Payer, books, followed, history, payer, scripted
+from tests.support.product import ROOT
 
 PENDING, AUTHENTICATION, SUCCEEDED, OUTSTANDING, FAILED, CANCELLED = TransactionStatus
 YES = Answer(kind=AnswerKind.SUCCEEDED, reference="ref-1")
@@ -582,3 +587,32 @@ def test_whatever_happens_a_driver_is_charged_at_most_once(clean: Flask, steps: 
         assert len(charged) <= 1
         assert (row.status is SUCCEEDED) is (len(charged) == 1), (row.status, done)
         assert row.status is not PENDING
+
+
+# --- in the product
+
+
+def test_the_job_asks_until_nothing_is_due(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perform, "BATCH", 2)
+    driver = payer(session)
+    driver.clock.now = utcnow()
+    rows = [driver.charge() for _ in range(5)]
+    ids = [row.id for row in rows]
+    session.commit()
+    assert tasks.settle_payments() == 5
+    with separate_transaction() as after:
+        assert {after.get_one(Transaction, row_id).status for row_id in ids} == {SUCCEEDED}
+    assert tasks.settle_payments() == 0
+
+
+def test_every_process_knows_what_follows_a_payment() -> None:
+    """Else money would be taken, and no session paid and no balance credited: built as any process is."""
+    code = (
+        "import app.factory\n"
+        "from app.charging import follow_ups\n"
+        "follow_ups.load()\n"  # as app.charging.listeners does in every process
+        "from app.billing.payments import changes, processors\n"
+        "print(sorted(each.value for each in changes._follow_ups), sorted(processors._factories))"
+    )
+    said = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert said.stdout == "['session', 'top_up'] ['stripe', 'test']\n", said.stderr
