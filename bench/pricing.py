@@ -132,8 +132,8 @@ _SESSIONS = (
     "INSERT INTO charging_session (id, partner_id, charge_point_id, evse_id, user_id, source, status, payment_status,"
     " created_at, started_at, stopped_at, charging_ended_at, energy_wh, currency, total_gross, total_net, total_vat,"
     " tariff_id, tariff_name, tariff_snapshot)"
-    " SELECT 1000000 + n, 1, 1 + n % 1000, 2 * (1 + n % 1000), 1 + n % 1000, 'rfid_tag', 'finished', 'paid',"
-    " at, at, at + took, at + took, 1000 + n % 30000, 'EUR', 12.00, 10.00, 2.00, %(tariff)s, 'Bench', %(snapshot)s"
+    " SELECT 1000000 + n, 1, 1 + n %% 1000, 2 * (1 + n %% 1000), 1 + n %% 1000, 'rfid_tag', 'finished', 'paid',"
+    " at, at, at + took, at + took, 1000 + n %% 30000, 'EUR', 12.00, 10.00, 2.00, %(tariff)s, 'Bench', %(snapshot)s"
     " FROM (SELECT n, %(since)s + n * %(every)s AS at, interval '20 minutes' + n %% 240 * interval '1 minute' AS took"
     " FROM generate_series(1, %(sessions)s) n) made"
 )
