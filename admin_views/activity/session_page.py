@@ -17,7 +17,7 @@ from admin_views import formats
 from admin_views.activity.price_words import terms
 from admin_views.base import Facts, Related
 from admin_views.payments.session_payment import session_payment
-from app.charging import session_queries
+from app.charging import price_reasons, session_queries
 from app.charging.flags import DEMO, flag_labels
 from app.charging.lifecycle import RUNNING
 from app.charging.models import Authorization, ChargingSession
@@ -100,7 +100,9 @@ class SessionPage:
             "running": obj.status in RUNNING,
             "price": session_queries.price_view(self.db_session, obj, now=utcnow()),
             "terms": terms(obj.tariff_snapshot) if obj.tariff_snapshot else [],
-            "verdicts": obj.tariff_explanation or [],
+            "verdicts": price_reasons.verdicts_of(obj),
+            "driver": price_reasons.driver_of(obj),
+            "price_readings": price_reasons.readings_behind(self.db_session(), obj) if obj.tariff_snapshot else [],
             "payment": session_payment(self.db_session(), obj),
             "entries": session_queries.ledger_entries(self.db_session, session_id=obj.id),
         }

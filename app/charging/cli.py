@@ -10,9 +10,10 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
-from app.charging import raw_commands
+from app.charging import price_reasons, raw_commands
 from app.charging.bill import NotPriceable, PriceCheck, check_price
 from app.charging.commands import NotManaged
+from app.charging.models import ChargingSession
 from app.charging.waiting import CallOutcome, wait_for_outcome
 from app.core import redis as redis_clients
 from app.core import settings
@@ -32,10 +33,14 @@ from app.tariffs.pricing import (
 @click.argument("session_id", type=int)
 @with_appcontext
 def price_command(session_id: int) -> None:
-    """Print the priced lines of a session from its snapshot, and whether they equal what was billed."""
+    """Print the priced lines of a session from its snapshot, and whether they equal what was billed.
+
+    Then why: the tariff and its version, for whom it was chosen and why not another one, and the readings.
+    """
     try:
         with transaction() as session:
             check = check_price(session, session_id=session_id)
+            reasons = list(price_reasons.in_words(session, session.get_one(ChargingSession, session_id)))
     except (
         LookupError,
         NotPriceable,
@@ -47,7 +52,7 @@ def price_command(session_id: int) -> None:
     ) as error:
         click.echo(f"price: {error}", err=True)
         sys.exit(1)
-    for line in describe(check):
+    for line in (*describe(check), "", *reasons):
         click.echo(line)
     if not check.agrees:
         sys.exit(1)

@@ -8,13 +8,13 @@ from sqlalchemy import Select, case, func, select
 
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
 from app.billing.models import PaymentMethod, Transaction, TransactionPurpose
-from app.charging.models import Authorization, ChargingSession
+from app.charging.models import Authorization, ChargingSession, MeterReading
 from app.core.models import Action, CurrencyRow
 from app.crm.models import User
 from app.exports.cells import amount, english, kw, kwh, moment, text
 from app.partners.models import Partner
 
-__all__ = ["SESSION_ID", "SESSION_TIME", "Action", "Authorization", "Transaction"]
+__all__ = ["SESSION_ID", "SESSION_TIME", "Action", "Authorization", "MeterReading", "Transaction"]
 
 SESSION_ID = ChargingSession.id
 #: as `PaymentMethod.__str__` says it
@@ -67,6 +67,28 @@ def sessions(_base_currency: str) -> Select[Any]:
         .join(Partner, Partner.id == session.partner_id)
         .outerjoin(User, User.id == session.user_id)
         .outerjoin(CurrencyRow, CurrencyRow.code == session.currency)
+    )
+
+
+def meter_readings(_base_currency: str) -> Select[Any]:
+    """What meters showed, chosen by when it arrived; ``energy_wh`` since the session's start is what prices are by."""
+    reading = MeterReading
+    return (
+        select(
+            reading.id.label("id"),
+            reading.session_id.label("session_id"),
+            text(ChargePoint.identifier).label("charge_point_id"),
+            text(Evse.code).label("evse_id"),
+            moment(reading.measured_at).label("measured_at"),
+            moment(reading.received_at).label("received_at"),
+            reading.register_wh.label("energy_wh"),
+            reading.raw_register_wh.label("register_wh"),
+            reading.power_w.label("power_w"),
+            text(reading.context).label("context"),
+        )
+        .select_from(reading)
+        .join(ChargePoint, ChargePoint.id == reading.charge_point_id)
+        .outerjoin(Evse, Evse.id == reading.evse_id)
     )
 
 

@@ -30,6 +30,9 @@ LISTS: Mapping[str, ExportList] = {
     "authorizations": ExportList(
         activity.authorizations, activity.Authorization.id, activity.Authorization.happened_at.expression
     ),
+    "meter-readings": ExportList(
+        activity.meter_readings, activity.MeterReading.id, activity.MeterReading.received_at.expression
+    ),
     "transactions": ExportList(
         activity.transactions, activity.Transaction.id, activity.Transaction.created_at.expression
     ),
