@@ -28,6 +28,7 @@ from app.charging.station import Station
 from app.charging.stop_notice import Watch
 from app.charging.stop_watch import watch_of
 from app.core import events
+from app.core.clock import utcnow
 from app.core.group_commit import GroupCommit, Kind, WriteFailed
 
 
@@ -186,10 +187,12 @@ def load_meter(
     session_id: int | None = None,
     evse_id: int | None = None,
     now: datetime | None = None,
+    watched: bool = True,
 ) -> SessionMeter | None:
     """The meter of a session of this station: by its number, else the one running on an EVSE. None when there is none.
 
-    A number of another station's session is no session of this one. With ``now``, the session's stop rules are watched.
+    A number of another station's session is no session of this one. ``watched``: readings may break its stop rules;
+    ``now`` (the present by default) is when their limits are read.
     """
     query = select(ChargingSession, Evse.max_power_w).join(Evse, Evse.id == ChargingSession.evse_id)
     running = (SessionStatus.ACTIVE, SessionStatus.STOPPING)
@@ -211,7 +214,7 @@ def load_meter(
         max_power_w=max_power_w,
         register=register_state(row) if row.started_at is not None else None,
         running=row.status in running,
-        watch=watch_of(session, row, now=now) if now is not None else None,
+        watch=watch_of(session, row, now=now or utcnow()) if watched else None,
     )
 
 

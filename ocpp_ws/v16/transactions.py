@@ -150,7 +150,7 @@ def _record_transaction_data(of: Served, data: list[dict[str, Any]], stop: Stop,
     number = of.transact(lambda session: stops.match_stop(session, station=of.station, stop=stop, now=now))
     if number is None:
         return  # the stray message keeps them
-    meter = of.transact(lambda session: load_meter(session, station=of.station, session_id=number))
+    meter = of.transact(lambda session: load_meter(session, station=of.station, session_id=number, watched=False))
     samples = samples_of(data, meter, now)
     if meter is None or not samples:
         return
