@@ -70,7 +70,8 @@ def tab_help(*, may_see_settings: bool) -> Markup:
     strategy = strategy_in_force()
     words = dict(settings.BILLING_STRATEGIES)[strategy]
     asked = [name for name, wanted in OF_STRATEGY.items() if wanted == strategy]
-    name = Markup('<a href="{}">{}</a>').format(f"{url_for('settings.index')}#user-billing", "billing strategy")
+    link = Markup('<a href="{}" class="text-decoration-underline">{}</a>')
+    name = link.format(f"{url_for('settings.index')}#user-billing", "billing strategy")
     if not may_see_settings:
         name = Markup("billing strategy")
     why = Markup("The {} is “{}”. ").format(name, words)
