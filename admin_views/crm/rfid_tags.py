@@ -34,6 +34,10 @@ def _user_label(user: User) -> str:
 class PaysWithField(fields.SelectField):
     """What pays for the tag: choices of its user. What is not posted stays as it is; new tags use the last used."""
 
+    def __init__(self, *arguments: Any, **more: Any) -> None:
+        super().__init__(*arguments, **more)
+        self.flags.required = True  # there is always one, also for a form that does not name it
+
     def process_formdata(self, valuelist: list[str]) -> None:
         """Keep what is chosen already when a form does not have the field."""
         if valuelist:
