@@ -118,5 +118,10 @@ def _net_of(session: Session, line: ReceiptLine, receipt: Receipt, refund: Trans
     if so_far == line.gross:  # all of it: the session's own net, whatever was rounded on the way
         return line.net - Decimal(before_net)
     row = session.get_one(CurrencyRow, receipt.currency)
-    gross = Money(so_far, Currency(row.code, row.exponent, row.symbol)).rounded()
-    return split_vat(gross, line.vat_percent).net.amount - Decimal(before_net)
+    currency = Currency(row.code, row.exponent, row.symbol)
+    return net_so_far(so_far, currency, line.vat_percent) - Decimal(before_net)
+
+
+def net_so_far(gross: Decimal, currency: Currency, vat_percent: Decimal) -> Decimal:
+    """The net part of all that was given back so far, rounded as prices are (`app.core.money`)."""
+    return split_vat(Money(gross, currency).rounded(), vat_percent).net.amount
