@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import time
 from decimal import Decimal
 
 import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
 
-from app.tariffs.models import Tariff, TariffType
+from app.tariffs.models import Tariff, TariffPowerLevel, TariffType
 from tests.support import factories_crm as make
 from tests.support.factories_crm import Visitor
 
@@ -71,3 +72,42 @@ def test_mistakes_are_told(olga: Visitor, tariff: Tariff, arguments: dict[str, s
 
 def test_an_unknown_tariff_is_not_there(olga: Visitor) -> None:
     assert olga.get(CALCULATOR, query_string={"id": "77"}).status_code == 404
+
+
+@pytest.mark.parametrize(("power", "pays"), [("22", "€9.00"), ("11.01", "€9.00"), ("11", "€7.20"), ("7.4", "€6.00")])
+def test_the_manuals_power_levels_are_on_screen(olga: Visitor, session: Session, power: str, pays: str) -> None:
+    """Manual, "E. Power levels": 9.00 for an hour between 11 and 22 kW, 6.00 for an hour at 7.4 kW."""
+    levels = (("7400", "0.10"), ("11000", "0.12"), ("22000", "0.15"))
+    example = make.tariff(session, "Power", type=TariffType.POWER_LEVELS)
+    for power_w, price in levels:
+        example.levels.append(TariffPowerLevel(max_power_w=int(power_w), price_per_minute=Decimal(price)))
+    session.commit()
+    part = text_of(
+        olga, CALCULATOR, id=str(example.id), starts="2026-11-22 18:00", energy="", minutes="60", power=power, idle=""
+    )
+    assert f"<strong>{pays}</strong>" in part
+
+
+@pytest.mark.parametrize(
+    ("starts", "pays"),
+    [
+        ("2026-11-22 12:00", "€6.00"),  # by day
+        ("2026-11-22 23:30", "€1.50"),  # by night
+        ("2026-11-22 22:30", "€3.75"),  # half and half
+        ("2026-10-25 02:30", "€1.50"),  # an hour of the night that the clock shows twice
+    ],
+)
+def test_day_and_night_are_on_screen(olga: Visitor, session: Session, starts: str, pays: str) -> None:
+    """Manual, "D. Duration + Energy TOD"; day from 7, night from 23 o'clock."""
+    night = make.tariff(
+        session,
+        "Night",
+        type=TariffType.DURATION_ENERGY_TOD,
+        price_per_kwh=Decimal("0.60"),
+        night_price_per_kwh=Decimal("0.15"),
+        day_starts=time(7),
+        night_starts=time(23),
+    )
+    session.commit()
+    part = text_of(olga, CALCULATOR, id=str(night.id), starts=starts, energy="10", minutes="60", power="", idle="")
+    assert f"<strong>{pays}</strong>" in part
