@@ -20,7 +20,7 @@ from app.core.db import OWNER_ROLE, plain_url, transaction
 from app.core.models import Admin, CurrencyRow, VatRate
 from app.core.partitions import create_partitions
 from app.crm.models import User
-from app.demo import fleet, history, payments, people, records, rows
+from app.demo import cards, fleet, history, payments, people, records, rows
 from app.demo.bulk import copy_rows, reserve_ids
 from app.tariffs.models import Tariff
 
@@ -85,6 +85,7 @@ def fill(session: Session, *, now: datetime, secret_key: str, seed: int = SEED) 
     tariff_groups = fleet.make_tariffs(session, user_groups)
     sites = fleet.make_sites(session, rng, tariff_groups=tariff_groups, secret_key=secret_key, now=now)
     crowd = people.make_people(session, rng, user_groups=user_groups, now=now)
+    cards.give_cards(session, rng, drivers=crowd.drivers, now=now)
     outlets = history.outlets_of(session, sites, system_timezone=TIMEZONE)
     visits = history.make_visits(rng, outlets, crowd.drivers, now=now)
     pricer = history.Pricer(
@@ -97,6 +98,7 @@ def fill(session: Session, *, now: datetime, secret_key: str, seed: int = SEED) 
     _number(session, rng, visits)
     for visit in visits:
         pricer.price(visit)
+    payments.plan(rng, visits=visits, now=now)
     records.write_authorizations(session, rng, visits=visits, outlets=outlets, people=crowd)
     copy_rows(session, "charging_session", rows.SESSION_COLUMNS, (rows.session_row(v, pricer) for v in visits))
     readings = (row for visit in visits if visit.readings for row in rows.reading_rows(visit))
@@ -109,7 +111,10 @@ def fill(session: Session, *, now: datetime, secret_key: str, seed: int = SEED) 
 
 
 def _set_up(session: Session) -> Decimal:
-    """Currency, VAT and time zone of the demo. Returns the VAT percentage."""
+    """Currency, VAT, time zone and payments of the demo. Returns the VAT percentage."""
+    settings.change_setting(session, key="payment.processor", value="test", actor=None)
+    settings.change_setting(session, key="billing.auto_top_up_enabled", value=True, actor=None)
+    settings.change_setting(session, key="receipt.send_by_email", value=False, actor=None)
     settings.change_setting(session, key="system.currency", value=CURRENCY, actor=None)
     settings.change_setting(session, key="system.timezone", value=TIMEZONE, actor=None)
     settings.change_setting(session, key="system.vat", value="Standard", actor=None)

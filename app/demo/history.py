@@ -71,6 +71,14 @@ class Visit:
     priced: PricedSession | None = None
     snapshot: TariffSnapshot | None = None
     explanation: str = ""
+    #: what became of its payment, where that is not the usual
+    declined: bool = False
+    refunded: Decimal = Decimal(0)
+
+    @property
+    def pays_by_card(self) -> bool:
+        """Whether the driver's card is charged for it, not the balance."""
+        return self.driver.card is not None and self.driver.card.pays_sessions
 
     @property
     def started_at(self) -> datetime:
@@ -101,10 +109,14 @@ class Visit:
 
     @property
     def payment_status(self) -> PaymentStatus:
-        """Everybody could pay."""
+        """Nearly everybody could pay."""
         if self.curve is None:
             return PaymentStatus.NOT_BILLED
-        return PaymentStatus.PAID if self.gross else PaymentStatus.FREE
+        if not self.gross:
+            return PaymentStatus.FREE
+        if self.declined:
+            return PaymentStatus.OUTSTANDING
+        return PaymentStatus.REFUNDED if self.refunded == self.gross else PaymentStatus.PAID
 
     @property
     def received_at(self) -> datetime:

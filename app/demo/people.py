@@ -6,11 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
+from typing import TYPE_CHECKING
 
 from sqlalchemy.orm import Session
 
 from app.crm.models import RfidTag, RfidTagStatus, User, UserGroup, UserStatus
 from app.demo.catalogue import USER_GROUPS
+
+if TYPE_CHECKING:
+    from app.demo.cards import DemoCard
 
 #: how many drivers each country has
 COUNTS: Mapping[str, int] = {"BG": 58, "GB": 36, "GR": 26}
@@ -56,6 +60,7 @@ class Driver:
     dc_w: int
     free_at: datetime
     id: int = 0
+    card: DemoCard | None = None
 
 
 @dataclass(frozen=True)

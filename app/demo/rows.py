@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.assets.models import EvseType
+from app.charging.authorize import PaidFrom
 from app.charging.bill import lines_to_json
 from app.charging.lifecycle import SessionEvent, SessionStatus
 from app.charging.sessions import start_key
@@ -20,7 +21,7 @@ SESSION_COLUMNS = (
     "charging_ended_at", "start_key", "meter_start_wh", "meter_stop_wh", "last_raw_wh", "energy_wh", "last_reading_at",
     "last_activity_at", "max_power_w", "soc_percent", "stop_reason", "failure_reason", "tariff_id", "tariff_name",
     "tariff_snapshot", "tariff_explanation", "currency", "total_gross", "total_net", "total_vat", "price_lines",
-    "priced_at",
+    "priced_at", "paid_from", "payment_method_id",
 )  # fmt: skip
 
 
@@ -46,6 +47,8 @@ def session_row(visit: Visit, pricer: Pricer) -> list[Any]:
         "tariff_snapshot": pricer.snapshot_json(visit),
         "tariff_explanation": visit.explanation,
         "currency": visit.snapshot.currency.code,
+        "paid_from": PaidFrom.PAYMENT_METHOD if visit.pays_by_card else PaidFrom.BALANCE,
+        "payment_method_id": visit.driver.card.id if visit.driver.card and visit.pays_by_card else None,
         **({"failure_reason": SessionEvent.START_TIMED_OUT.label} if visit.curve is None else _charged(visit)),
     }
     return [values.get(column) for column in SESSION_COLUMNS]
