@@ -18,6 +18,8 @@ from admin_views.dashboard.links import page_of
 from admin_views.widgets.cells import pill
 from admin_views.widgets.lookups import like
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
+from app.billing.codes import normalised
+from app.billing.models import Voucher
 from app.charging.models import ChargingSession
 from app.crm.models import RfidTag, User
 from app.tariffs.models import Tariff, TariffGroup
@@ -209,5 +211,15 @@ GROUPS: tuple[Group, ...] = (
         lambda word: _contains(TariffGroup.name, word),
         lambda row: "",
         TariffGroup.name,
+    ),
+    Group(
+        "Vouchers",
+        "gift",
+        "voucher",
+        Voucher,
+        lambda word: Voucher.code == normalised(word),
+        lambda row: f"{row.type.label} · {formats.money(row.amount, row.currency)}",
+        Voucher.code,
+        status_of=lambda row: row.status,
     ),
 )

@@ -82,7 +82,7 @@ class TopUpForm(AddBalanceForm, _PaidForm):
     def ordered(self) -> list[Any]:
         """What is bought, then how it is paid."""
         first = [self[name] for name in ("package", "amount", "method") if name in self]
-        return [*first, self["token"], self["reason"]]
+        return [*first, self["reason"], self["token"]]
 
 
 class AutoTopUpForm(_PaidForm):
@@ -150,10 +150,14 @@ def standing_order(user_id: int) -> AutoTopUp | None:
     return db.session().get(AutoTopUp, user_id)
 
 
-def limit_in_words() -> str:
-    """At which balance auto top-up buys."""
-    session = db.session()
-    return str(formats.money(auto_top_up.limit(session), settings.get_text(session, "system.currency")))
+def standing_order_in_words(user_id: int) -> dict[str, Any]:
+    """What the tab Balance says of a user's auto top-up: the order, its package, at which balance it buys."""
+    session, order = db.session(), standing_order(user_id)
+    return {
+        "standing_order": order,
+        "package_words": in_words(order.package) if order is not None else "",
+        "auto_top_up_limit": formats.money(auto_top_up.limit(session), settings.get_text(session, "system.currency")),
+    }
 
 
 _CANNOT_BUY = (top_ups.UnusablePaymentMethod, packages.PackageNotSold, orders.InvalidAmount)
@@ -206,7 +210,9 @@ BALANCE_ACTIONS = (
         icon="player-stop",
         bulk=False,
         group=GROUP,
-        available=lambda user: standing_order(user.id) is not None,
+        available=lambda user: (
+            bool(settings.get(db.session(), auto_top_up.ENABLED)) and standing_order(user.id) is not None
+        ),
         refusals=(auto_top_up.NoAutoTopUp,),
     ),
 )

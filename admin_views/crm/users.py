@@ -15,7 +15,7 @@ from admin_views import formats
 from admin_views.base import BaseView, ChoiceField, Facts, Related
 from admin_views.crm import figures
 from admin_views.crm.actions import USER_ACTIONS
-from admin_views.crm.balance_actions import BALANCE_ACTIONS, limit_in_words, standing_order
+from admin_views.crm.balance_actions import BALANCE_ACTIONS, standing_order_in_words
 from admin_views.crm.filters import BalanceAtLeast, BalanceAtMost
 from admin_views.crm.outstanding_actions import OUTSTANDING_ACTIONS, owed_by
 from admin_views.crm.payment_methods import PaymentMethodsMixin, methods_cell
@@ -213,8 +213,7 @@ class UserView(PaymentMethodsMixin, BaseView):
             count=count,
             first=page * figures.LEDGER_ROWS + 1,
             more=(page + 1) * figures.LEDGER_ROWS < count,
-            standing_order=standing_order(user.id),
-            auto_top_up_limit=limit_in_words(),
+            **standing_order_in_words(user.id),
         )
 
     def on_model_change(self, form: Any, model: Any, is_created: bool) -> None:

@@ -22,7 +22,9 @@ from app.core.clock import utcnow
 
 
 def in_words(package: TopUpPackage) -> str:
-    """What is paid and what comes of it: '€50.00 + €2.00 → €52.00'."""
+    """What is paid and what comes of it: '€50.00 + €2.00 → €52.00'; '€20.00' without a bonus."""
+    if not package.bonus:
+        return str(formats.money(package.price, package.currency))
     amounts = (formats.money(amount, package.currency) for amount in (package.price, package.bonus, package.total))
     price, bonus, total = amounts
     return f"{price} + {bonus} → {total}"
@@ -55,6 +57,7 @@ class TopUpPackageView(BaseView):
 
     resource, singular, plural = "tariffs.top_up_package", "Top-Up Package", "Top-Up Packages"
     section, icon = SECTION, "packages"
+    list_template = "tariffs/list.html"
     description = "Amounts that drivers can add to their balance, in the order of the EV driver’s app."
     empty_hint = "A package has a price, and a bonus that is added on top of it to the balance."
 

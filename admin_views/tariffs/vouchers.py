@@ -128,6 +128,7 @@ class VoucherView(BaseView):
 
     resource, singular, plural = "tariffs.voucher", "Voucher", "Vouchers"
     section, icon = SECTION, "gift"
+    list_template = "tariffs/list.html"
     description = "Prepaid vouchers, and all top-ups: by payment method, automatic, and by operators."
     empty_hint = "Make vouchers for drivers to redeem. Top-ups of balances appear here as well."
     can_delete = False

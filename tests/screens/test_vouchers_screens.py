@@ -313,13 +313,13 @@ def test_auto_top_up_is_switched_on_shown_and_off(olga: Visitor, session: Sessio
     assert "Finished" in run(olga, USERS, "enable_auto_top_up", data).get_data(as_text=True)
     olga.get(f"{USERS}details/?id={alex.id}")
     tab = olga.htmx(f"{USERS}balance/?id={alex.id}", target="div#ledger").get_data(as_text=True)
-    assert "€50.00 + €2.00 by TEST **** 1111, when the balance reaches €10.00." in tab
+    assert "€50.00 + €2.00 → €52.00 by TEST **** 1111, when the balance reaches €10.00." in tab
     order = session.get_one(AutoTopUp, alex.id)
     order.declines, order.last_error, order.paused_until = 1, "Card declined.", utcnow()
     session.commit()
     olga.get(f"{USERS}details/?id={alex.id}")
     tab = olga.htmx(f"{USERS}balance/?id={alex.id}", target="div#ledger").get_data(as_text=True)
-    assert "Declined 1 time in a row: Card declined." in tab
+    assert "Declined 1 time in a row: Card declined. Tried again after" in tab
     off = {"rowid": str(alex.id), "reason": "no more"}
     assert "Finished" in run(olga, USERS, "disable_auto_top_up", off).get_data(as_text=True)
     session.expire_all()

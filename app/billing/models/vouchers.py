@@ -54,7 +54,8 @@ class TopUpPackage(Base):
         return self.price + self.bonus
 
     def __str__(self) -> str:
-        return f"{self.price.normalize():f} + {self.bonus.normalize():f} {self.currency}"
+        bonus = f" + {self.bonus.normalize():f}" if self.bonus else ""
+        return f"{self.price.normalize():f}{bonus} {self.currency}"
 
 
 class AutoTopUp(Base):
