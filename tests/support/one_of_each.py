@@ -29,15 +29,18 @@ from app.billing.models import (
     PaymentMethod,
     PaymentMethodSetup,
     Transaction,
+    TransactionEvent,
     TransactionStatus,
     TransactionType,
 )
+from app.billing.receipts.issue import Line, issue
 from app.charging.models import (
     Authorization,
     AuthorizationResult,
     AuthorizationSource,
     CertificateStatus,
     CertificateUse,
+    ChargingSession,
     CommunicationLog,
     CompositeSchedule,
     ConfigurationKey,
@@ -169,6 +172,9 @@ def make_one_of_each(session: Session) -> None:
     recovery.attempts.append(RecoveryAttempt(at=now, step="wait_connection", note="The charge point is not connected"))
     session.add_all([recovery, Outage(**of_station, began_at=now, noticed_at=now + timedelta(minutes=5))])
     queue_mail(session, key="outage:1", recipient="ops@operator.example", subject="Lost", body="Gone", now=now)
+    session.flush()
+    paid = session.query(Transaction).filter_by(session_id=charge.id).one()
+    session.add(TransactionEvent(transaction_id=paid.id, partner_id=1, at=now, event="Asked", processor="test"))
     open_action(
         session,
         name="Reset",
