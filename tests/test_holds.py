@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.assets.models import ChargePoint
@@ -239,6 +239,28 @@ def test_a_hold_that_was_declined_leaves_the_energy_to_be_charged(people: Cast) 
     row = people.charge(number)
     assert (row.flags, row.payment_status) == (["unauthorized_start"], PaymentStatus.OUTSTANDING)
     assert moved(people, user) == [(HOLD, 20, "failed"), ("charge", PRICE, "outstanding")]
+
+
+def test_a_capture_given_up_without_an_answer_is_replaced_only_once_it_is_certain(people: Cast) -> None:
+    user, charge_point = driver(people, "approve"), people.station()
+    tap(people, charge_point, user)
+    number = begin(people, charge_point, user).session_id
+    stop(people, charge_point, session_id=number)
+    is_capture = Transaction.type == TransactionType.CAPTURE
+    given_up = update(Transaction).where(is_capture).values(status=TransactionStatus.FAILED, next_attempt_at=LATER)
+    people.session.execute(given_up)
+    people.session.commit()
+    later = LATER + timedelta(hours=1)
+    clockwork.resume_payments(people.session, now=later)
+    people.session.commit()
+    assert [each[0] for each in moved(people, user)] == [HOLD, TAKEN], "it may have come through: nothing else is asked"
+    assert people.charge(number).payment_status is PaymentStatus.PROCESSING
+    people.session.execute(update(Transaction).where(is_capture).values(next_attempt_at=None))
+    assert clockwork.resume_payments(people.session, now=later) == 1
+    people.session.commit()
+    ask_due(people, later)
+    assert sorted(moved(people, user)[2:]) == [("charge", PRICE, "succeeded"), (LET_GO, 20, "succeeded")]
+    assert people.charge(number).payment_status is PaymentStatus.PAID
 
 
 # ---------------------------------------------------------------------- let go

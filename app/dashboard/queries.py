@@ -82,7 +82,7 @@ _BUCKET = "CASE WHEN r.local >= p.start THEN date_trunc(p.grain, r.local) END"
 
 _SESSIONS = text(f"""
 SELECT p.name, {_BUCKET} AS bucket, r.currency, count(*) AS sessions, sum(r.energy_wh) AS energy_wh,
-       sum(r.total_gross) FILTER (WHERE r.payment_status IN ('paid', 'outstanding')) AS revenue
+       sum(r.total_gross) FILTER (WHERE r.payment_status IN ('processing', 'paid', 'outstanding')) AS revenue
 FROM {_SPANS} CROSS JOIN LATERAL (
   SELECT s.stopped_at AT TIME ZONE :zone AS local, s.currency, s.energy_wh, s.total_gross, s.payment_status
   FROM charging_session s
