@@ -59,7 +59,8 @@ class Outcome:
 
 def price_rows(session: Session, snapshot: TariffSnapshot, rows: Sequence[TakenRow]) -> Iterator[Outcome]:
     """What the draft would charge for each of the sessions."""
-    drafts = {row.timezone: replace(snapshot, timezone=row.timezone) for row in rows if row.timezone}
+    zones = {row.timezone for row in rows if row.timezone}
+    drafts = {zone: replace(snapshot, timezone=zone) for zone in zones}
     around = _readings_around(session, drafts, rows) if isinstance(snapshot, TimeOfDayTariff) else {}
     for row in rows:
         draft = drafts.get(row.timezone, snapshot)
