@@ -29,6 +29,7 @@ from app.charging.receipts import issuing
 from app.charging.receipts.differences import receipts_differences
 from app.charging.receipts.gather import last_day
 from app.core import mail_delivery, settings
+from app.core.db import separate_transaction
 from app.core.files import StoredFile, file_bytes
 from app.core.i18n import LANGUAGES
 from app.core.models import Action, CurrencyRow, Mail, VatRate
@@ -44,7 +45,6 @@ from tests.support.factories_receipts import (
     receipts,
     refunded,
     tend,
-    transact,
 )
 from tests.test_outbox import Inbox, inbox
 
@@ -498,7 +498,7 @@ def test_a_pdf_made_by_two_at_once_is_kept_and_mailed_once(app: Flask, session: 
         return typesetting.typeset(document)
 
     def works(_session: Session) -> int | None:
-        return files.make_file(transact, receipt_id=receipt_id, clock=clock(NOVEMBER), typesetter=slow)
+        return files.make_file(separate_transaction, receipt_id=receipt_id, clock=clock(NOVEMBER), typesetter=slow)
 
     first, second = at_once(app, works, works)
     assert first == second
@@ -532,7 +532,7 @@ def test_the_pdf_arrives_in_the_drivers_language(session: Session, inbox: Inbox)
     change(session, company__name="Синк ООД", company__email="receipts@operator.example")
     [receipt] = tend(session)
     assert receipt.sent_count == 1
-    assert mail_delivery.send_due(transact, clock=clock(NOVEMBER)) == 1
+    assert mail_delivery.send_due(separate_transaction, clock=clock(NOVEMBER)) == 1
     [(_, recipients, message)] = inbox.kept
     assert recipients == [alex.email]
     assert message["Subject"] == "Разписка R-2026-000001 – Синк ООД"

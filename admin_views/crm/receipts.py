@@ -23,7 +23,7 @@ from app.billing.receipts.typesetting import typeset
 from app.charging.receipts import issuing
 from app.core import actions
 from app.core.clock import utcnow
-from app.core.db import db, transaction
+from app.core.db import db, separate_transaction
 from app.core.files import StoredFile, file_bytes
 from app.core.i18n import LANGUAGES
 from app.core.models import Action, Admin, Mail
@@ -57,8 +57,10 @@ def send(obj: Receipt, form: Any, *, reason: str, actor: Admin) -> Action:
 
 
 def make_pdf(receipt_id: int) -> int | None:
-    """Make a receipt's PDF if it is missing, while nobody else waits; ends the request's database session."""
-    return files.make_file(transaction, receipt_id=receipt_id, clock=utcnow, typesetter=partial(beside, typeset))
+    """Make a receipt's PDF if it is missing, while other requests go on; its id, None for no such receipt."""
+    return files.make_file(
+        separate_transaction, receipt_id=receipt_id, clock=utcnow, typesetter=partial(beside, typeset)
+    )
 
 
 class ReceiptView(BaseView):
@@ -210,6 +212,7 @@ class ReceiptView(BaseView):
         """The PDF; it is made if it is missing."""
         self.require("view")
         receipt_id = self.get_one(request.args.get("id")).id
+        self.db_session.rollback()  # no transaction is open while it is typeset
         file_id = make_pdf(receipt_id) or abort(404)
         file = db.session.get_one(StoredFile, file_id)
         answer = Response(file_bytes(db.session(), file_id=file_id), content_type=file.content_type)

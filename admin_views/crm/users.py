@@ -12,7 +12,7 @@ from sqlalchemy.orm import selectinload
 from wtforms import validators
 
 from admin_views import formats
-from admin_views.base import BaseView, ChoiceField, Facts, Related
+from admin_views.base import BaseView, ChoiceField, CountryField, Facts, Related
 from admin_views.crm import figures
 from admin_views.crm.actions import USER_ACTIONS
 from admin_views.crm.balance_actions import BALANCE_ACTIONS, standing_order_in_words
@@ -32,6 +32,8 @@ from app.crm.models import User
 
 BALANCE = "balance"
 PAYMENT_METHODS = "payment_methods"
+#: who receipts are for
+RECEIPT_FIELDS = ("company", "vat_no", "address", "post_code", "city", "country")
 
 
 def balance_words(amounts: tuple[tuple[str, Any], ...]) -> Markup:
@@ -88,6 +90,7 @@ class UserView(PaymentMethodsMixin, BaseView):
         PAYMENT_METHODS: "Payment Methods",
         "rfid_tags.tag_id": "RFID Tag",
         "locale": "Language",
+        "vat_no": "VAT No.",
         "id": "ID",
     }
     column_pills = ("status",)
@@ -112,9 +115,11 @@ class UserView(PaymentMethodsMixin, BaseView):
         BALANCE, "currency", "locale", ("registered_at", "created_at"),
     )  # fmt: skip
 
-    form_columns = ("email", "first_name", "last_name", "phone", "locale", "groups")
+    form_columns = (
+        "email", "first_name", "last_name", "phone", "locale", "groups", *RECEIPT_FIELDS
+    )  # fmt: skip
     form_lookups = {"groups": ("name",)}
-    form_overrides = {"locale": ChoiceField}
+    form_overrides = {"locale": ChoiceField, "country": CountryField}
     form_args = {
         "email": {
             "validators": [validators.InputRequired(), email_address],
@@ -129,6 +134,8 @@ class UserView(PaymentMethodsMixin, BaseView):
         },
         "locale": {"choices": list(LANGUAGES.items()), "description": "In which texts are sent to the user."},
         "groups": {"label": "Groups", "description": "Tariffs can be restricted to user groups."},
+        "company": {"description": "This and the following are for the user’s receipts."},
+        "country": {"allow_blank": True, "validators": [validators.Optional()]},
     }
     constraint_messages = {"uq_user_account_email_lower": ("email", "Another user has this e-mail address.")}
     refusals = (verbs.UserHasHistory,)
@@ -139,6 +146,7 @@ class UserView(PaymentMethodsMixin, BaseView):
         Facts("Payment Methods", template="crm/_user_payment_methods.html"),
         Facts("RFID Tags", template="crm/_user_tags.html"),
         Facts("Balance", template="crm/_user_balance.html"),
+        Facts("Billing address", RECEIPT_FIELDS),
     )
     details_load_options = (selectinload(User.rfid_tags), selectinload(User.groups))
     status_template = "crm/_user_status.html"
@@ -219,7 +227,8 @@ class UserView(PaymentMethodsMixin, BaseView):
     def on_model_change(self, form: Any, model: Any, is_created: bool) -> None:
         """Without spaces around; a name that is not told is empty, not missing."""
         model.email = model.email.strip()
-        model.first_name, model.last_name = (model.first_name or "").strip(), (model.last_name or "").strip()
+        for name in ("first_name", "last_name", *RECEIPT_FIELDS):
+            setattr(model, name, (getattr(model, name) or "").strip())
 
     def on_model_delete(self, model: Any) -> None:
         """Refuse while anything is on record."""

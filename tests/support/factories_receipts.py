@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -16,7 +15,7 @@ from app.assets.models import Evse
 from app.billing.models import Receipt, Transaction, TransactionStatus, TransactionType
 from app.charging.models import ChargingSession
 from app.charging.receipts import issuing
-from app.core.db import db
+from app.core.db import separate_transaction
 from app.core.money import Currency, Money, split_vat
 from app.crm.models import User
 from tests.support.factories_dashboard import make_session, make_station, make_zone
@@ -116,17 +115,10 @@ def clock(now: datetime) -> Callable[[], datetime]:
     return lambda: now
 
 
-@contextmanager
-def transact() -> Iterator[Session]:
-    """A transaction of a session of its own, as the clockwork has: the test keeps its objects."""
-    with Session(db.engine) as own, own.begin():
-        yield own
-
-
 def tend(session: Session, now: datetime = NOVEMBER) -> list[Receipt]:
     """What the job does at that moment; all receipts there are then, by id. Ends the session's transaction."""
     session.rollback()
-    issuing.tend(transact, clock=clock(now))
+    issuing.tend(separate_transaction, clock=clock(now))
     return receipts(session)
 
 

@@ -187,7 +187,28 @@ def make_one_of_each(session: Session) -> None:
         charge_point_id=station.id,
         now=now,
     )
+    _add_receipt(session, charge, now)
     session.commit()
+
+
+def _add_receipt(session: Session, charge: ChargingSession, now: datetime) -> None:
+    """A receipt of the session, whose PDF is not made yet."""
+    user = session.get_one(User, charge.user_id)
+    assert charge.started_at is not None
+    assert charge.stopped_at is not None
+    line = Line(
+        session_id=charge.id,
+        started_at=charge.started_at,
+        stopped_at=charge.stopped_at,
+        place="Sofia Ring Mall",
+        evse_code="",
+        energy_wh=charge.energy_wh,
+        vat_percent=Decimal(0),
+        gross=Decimal("3.60"),
+        net=Decimal("3.60"),
+        vat=Decimal(0),
+    )
+    issue(session, user=user, currency="EUR", period=(now.date(), now.date()), lines=[line], now=now)
 
 
 def _add_cards(session: Session, user_id: int, now: datetime) -> None:
