@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 import urllib.request
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -18,8 +20,16 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.billing import corporate
-from app.billing.models import PaymentMethod, PaymentMethodSetup, PaymentMethodStatus
-from app.billing.payments import card_entry, methods, test_processor
+from app.billing.models import (
+    PaymentMethod,
+    PaymentMethodSetup,
+    PaymentMethodStatus,
+    TransactionPurpose,
+    TransactionStatus,
+    TransactionType,
+)
+from app.billing.payments import card_entry, methods, orders, perform, test_processor
+from app.billing.payments.processors import Card
 from app.core import settings
 from app.core.clock import utcnow
 from app.core.db import separate_transaction
@@ -461,6 +471,58 @@ def test_expiry_is_judged_by_the_month(session: Session) -> None:
     row = PaymentMethod(exp_year=2026, exp_month=11)
     assert not methods.is_expired(row, today=datetime(2026, 11, 30).date())
     assert methods.is_expired(row, today=datetime(2026, 12, 1).date())
+
+
+# --- charged at Stripe
+
+
+def test_a_charge_whose_answer_was_lost_is_found_at_stripe_and_not_made_again(
+    olga: Visitor, session: Session, at_stripe: LocalStripe
+) -> None:
+    """As a process killed between Stripe's answer and our commit leaves it: asked, and nothing known of an answer."""
+    alex = driver(session)
+    row = methods.add_method(
+        session, user=alex, processor="stripe", card=Card(token=at_stripe.card(), last4="4242"), now=utcnow()
+    )
+    paid = orders.open_transaction(
+        session,
+        type_=TransactionType.CHARGE,
+        purpose=TransactionPurpose.PAYMENT_METHOD,
+        amount=Decimal("5.32"),
+        subject=orders.Subject(user_id=alex.id, currency="EUR"),
+        method=row,
+        key=f"lost:{at_stripe.base}",
+        now=utcnow(),
+    )
+    session.commit()
+    number = paid.id
+
+    class Killed(BaseException):
+        """As if by kill -9."""
+
+    opened: list[int] = []
+
+    def killed_before_the_answer_is_kept() -> AbstractContextManager[Session]:
+        opened.append(1)
+        if len(opened) > 1:
+            raise Killed
+        return separate_transaction()
+
+    with pytest.raises(Killed):
+        perform.perform(killed_before_the_answer_is_kept, transaction_id=number, clock=utcnow)
+    session.expire_all()
+    assert (paid.status, paid.processor_reference) == (TransactionStatus.PENDING, None)
+    session.commit()
+
+    def later() -> datetime:
+        return utcnow() + timedelta(minutes=3)
+
+    done = perform.perform(separate_transaction, transaction_id=number, clock=later)
+    assert done is TransactionStatus.SUCCEEDED
+    session.expire_all()
+    reference = paid.processor_reference
+    made = at_stripe.get("/v1/payment_intents?limit=100")["data"]
+    assert [each["id"] for each in made if each["metadata"].get("key") == f"lost:{at_stripe.base}"] == [reference]
 
 
 # --- in a browser
