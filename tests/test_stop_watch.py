@@ -25,6 +25,7 @@ from app.core.clock import utcnow
 from app.core.models import Action, ActionStatus
 from app.crm.models import User
 from app.tariffs.models import Tariff, TariffGroup
+from jobs import tasks
 from tests.support.charging import at_once, start, tag_of
 from tests.support.gateway import Cast, people
 
@@ -254,6 +255,19 @@ def test_rules_that_cannot_be_read_keep_no_other_session(people: Cast) -> None:
     people.session.commit()
     assert people.charge(first.id).status is SessionStatus.ACTIVE
     assert people.charge(second.id).status is SessionStatus.STOPPING
+
+
+def test_the_job_looks_at_all_of_them_batch_by_batch(people: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is due for ever (nobody can ask its station) must not keep those behind it."""
+    monkeypatch.setattr(stop_watch, "BATCH", 1)
+    began = NOW - timedelta(hours=2)
+    rows = [charge(people, place(people, max_minutes=10), started_at=began) for _ in range(3)]
+    numbers = [row.id for row in rows]
+    rows[0].charge_point.managed_by_operator = False
+    people.session.commit()
+    assert tasks.stop_by_rules() == 3
+    after = [people.charge(number).status for number in numbers]
+    assert after == [SessionStatus.ACTIVE, SessionStatus.STOPPING, SessionStatus.STOPPING]
 
 
 # --- money
