@@ -15,7 +15,7 @@ from app.billing.payments import perform
 from app.charging import remote
 from app.charging.payments import paying
 from app.core.clock import utcnow
-from app.core.db import beside, db
+from app.core.db import db, separate_transaction
 from app.core.models import Action, Admin
 from app.crm.models import User
 from app.tariffs import queries as tariff_queries
@@ -108,10 +108,10 @@ def start(obj: Evse, form: StartForm, *, reason: str, actor: Admin) -> Action | 
 
 def _start_when_held(outcome: Outcome, *, session_id: int, reason: str, actor_id: int) -> None:
     """Ask the processor, then send the start or say why not. Manual, "User billing settings", 2."""
-    with beside() as session:
+    with separate_transaction() as session:
         hold_id = remote.hold_of_start(session, session_id=session_id)
-    perform.perform(beside, transaction_id=hold_id, clock=utcnow)
-    with beside() as session:
+    perform.perform(separate_transaction, transaction_id=hold_id, clock=utcnow)
+    with separate_transaction() as session:
         actor = session.get_one(Admin, actor_id)
         result = remote.continue_start(session, session_id=session_id, reason=reason, actor=actor, now=utcnow())
         if isinstance(result, remote.StartRefused):

@@ -19,7 +19,7 @@ from app.billing.models import AutoTopUp, PaymentMethod, TopUpPackage
 from app.billing.payments import methods, orders, perform
 from app.core import settings
 from app.core.clock import utcnow
-from app.core.db import beside, db
+from app.core.db import db, separate_transaction
 from app.core.models import Action, ActionStatus, Admin
 from app.crm.models import User
 

@@ -13,7 +13,7 @@ from app.billing.models import PaymentMethod, Transaction, TransactionStatus
 from app.billing.payments import methods, perform, retries
 from app.core import settings
 from app.core.clock import utcnow
-from app.core.db import beside, db
+from app.core.db import db, separate_transaction
 from app.core.models import Admin
 from app.crm.models import User
 
@@ -61,8 +61,8 @@ def pay(obj: User, form: PayOutstandingForm, *, reason: str, actor: Admin) -> li
 
 
 def _ask(line: Outcome, transaction_id: int) -> None:
-    line.status = perform.perform(beside, transaction_id=transaction_id, clock=utcnow)
-    with beside() as session:
+    line.status = perform.perform(separate_transaction, transaction_id=transaction_id, clock=utcnow)
+    with separate_transaction() as session:
         line.detail = session.get_one(Transaction, transaction_id).failure_reason or ""
 
 

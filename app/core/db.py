@@ -130,11 +130,3 @@ def separate_transaction() -> Iterator[Session]:
     with Session(db.engine) as own:
         yield own
         own.commit()
-
-
-@contextmanager
-def beside() -> Iterator[Session]:
-    """A transaction of its own beside the request's session, which it leaves as it is. Commits, or rolls back."""
-    with Session(db.engine) as own:
-        yield own
-        own.commit()
