@@ -122,7 +122,7 @@ def top_up(obj: User, form: TopUpForm, *, reason: str, actor: Admin) -> Action:
         key=f"top-up:{form.token.data[:40]}",
         now=utcnow(),
     )
-    after_commit(partial(perform.perform, beside, transaction_id=voucher.transaction_id, clock=utcnow))
+    after_commit(partial(perform.perform, separate_transaction, transaction_id=voucher.transaction_id, clock=utcnow))
     return session.get_one(Action, voucher.action_id)
 
 
