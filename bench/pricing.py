@@ -84,7 +84,7 @@ def _snapshots() -> dict[str, TariffSnapshot]:
     }
 
 
-def _least_us(work: Callable[[], object], *, times: int = 500, rounds: int = 15) -> float:
+def _least_us(work: Callable[[], object], *, times: int = 40, rounds: int = 200) -> float:
     """Microseconds a call, of the least disturbed round."""
     least = float("inf")
     for _ in range(rounds):
@@ -267,7 +267,7 @@ def _page(ones: list[One], months: list[Month], readings: int) -> str:
         f"Written by `python -m bench.pricing` on {utcnow():%Y-%m-%d %H:%M} UTC: {os.cpu_count()} processors "
         f"({processor_name()}), shared with whatever else ran (load average {os.getloadavg()[0]:.1f} at the end).",
         "",
-        f"One session of an hour with 60 readings, the least disturbed of 15 rounds; the goal is {GOAL_US:.0f} µs. "
+        f"One session of an hour with 60 readings, the least disturbed of 200 rounds; the goal is {GOAL_US:.0f} µs. "
         "The ratio is to a thousand additions of decimals in the same process.",
         "",
         "| one session | µs | ratio |",
