@@ -69,7 +69,7 @@ class ReceiptView(BaseView):
     resource, singular, plural = "crm.receipt", "Receipt", "Receipts"
     section, icon = "CRM", "receipt"
     list_template = "crm/receipts.html"
-    description = "Made by themselves, as CONFIGURATION > Settings > Receipts says, and sent to the driver."
+    description = "Made automatically, as CONFIGURATION > Settings > Receipts says, and sent to the driver."
     empty_hint = "Monthly receipts are made on the first of the next month; “Issue now” makes one at once."
     can_edit = False
     can_delete = False
@@ -89,7 +89,7 @@ class ReceiptView(BaseView):
         "period_from": "Period from",
         "period_to": "Period to",
         "corrects": "For receipt",
-        "recipient": "Sent to",
+        "recipient": "E-mail at issue",
         "timezone": "Times",
         "lines.session_id": "Charging session",
         "lines.place": "Place",

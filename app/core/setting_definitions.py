@@ -86,7 +86,7 @@ DEFINITIONS: tuple[Definition, ...] = (
                "Whether a receipt is sent to the driver when it is made. One for a period over three months ago is "
                "not sent by itself."),
     Definition("company.name", "Company details", "Name", Kind.TEXT, "",
-               "Legal name, on receipts and settlements. Empty: the Company name above.", maximum=120),
+               "Legal name, on receipts and settlements. Empty: Settings > Company name.", maximum=120),
     Definition("company.address", "Company details", "Address", Kind.PARAGRAPH, "", "As on letters, line by line.",
                maximum=400),
     Definition("company.registration_no", "Company details", "Registration No.", Kind.TEXT, "", "", maximum=60),
