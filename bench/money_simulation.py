@@ -268,7 +268,7 @@ class Simulation:
                     pass
                 with databases.transaction() as session:
                     following = session.scalar(select(func.min(Transaction.next_attempt_at)))
-                later = self.now + timedelta(hours=12)
+                later = self.now + timedelta(days=1)
                 self.now = min(later, max(self.now + timedelta(seconds=10), following)) if following else later
             for _ in range(100):
                 if not tasks.issue_receipts():
