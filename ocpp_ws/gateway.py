@@ -19,7 +19,7 @@ import redis
 import structlog
 from flask import Flask
 from prometheus_client import Counter, Gauge
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from app.charging import connectivity, stop_notice, stop_watch
@@ -46,6 +46,7 @@ from ocpp_ws.quirks import QuirkMemory
 from ocpp_ws.registry import Registry
 from ocpp_ws.served import Asked, Served, served
 from ocpp_ws.tls import Trust
+from ocpp_ws.transacting import transact
 from ocpp_ws.websocket import StationSocket
 
 log = structlog.get_logger("ocpp_ws.gateway")
@@ -65,7 +66,6 @@ DIALECTS = {dialect.subprotocol: dialect for dialect in (v201.DIALECT, v16.DIALE
 PROTOCOLS = tuple(DIALECTS)
 #: what a station speaks that names no subprotocol at all
 UNNAMED = "ocpp1.6"
-_RETRIES = 4
 _UNANSWERED_KEPT = 8
 
 
@@ -278,18 +278,7 @@ class Gateway:
 
     def transact(self, work: Callable[[Session], T]) -> T:
         """Run ``work`` in a transaction; again when a deadlock or a lost connection undid it."""
-        for attempt in range(_RETRIES):
-            with Session(self.engine, expire_on_commit=False) as session:
-                try:
-                    result = work(session)
-                    session.commit()
-                    return result
-                except DBAPIError as error:
-                    session.rollback()
-                    if attempt == _RETRIES - 1 or not _passing(error):
-                        raise
-            gevent.sleep(0.02 * 2**attempt)
-        raise AssertionError("unreachable")
+        return transact(self.engine, work)
 
     # ------------------------------------------------------------------ hooks
 
@@ -408,13 +397,3 @@ class Gateway:
             return
         of.station = fresh
         of.meters.clear()
-
-
-def _passing(error: DBAPIError) -> bool:
-    """Whether trying again may help: deadlocks, serialization, unique races, lost connections."""
-    state = getattr(error.orig, "sqlstate", None) or ""
-    return (
-        state.startswith(("40", "08", "57P"))
-        or state == "23505"
-        or (isinstance(error, OperationalError) and bool(error.connection_invalidated))
-    )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from flask import g
+
 from admin_views import formats
 from admin_views.base import ChoiceField, Outcome, ReasonForm, RecordAction
 from admin_views.widgets.actions import after_commit
@@ -67,10 +69,12 @@ def _ask(line: Outcome, transaction_id: int) -> None:
 
 
 def owed_by(user: User) -> Any:
-    """What a user owes, as an amount on screen; None when it is nothing."""
+    """What a user owes, as an amount on screen; None when it is nothing. Asked once per page."""
     currency = settings.get_text(db.session(), "system.currency")
-    amount = outstanding.owed(db.session(), user_id=user.id, currency=currency)
-    return formats.money(amount, currency) if amount else None
+    known: dict[int, Any] = g.setdefault("owed_by", {})
+    if user.id not in known:
+        known[user.id] = outstanding.owed(db.session(), user_id=user.id, currency=currency)
+    return formats.money(known[user.id], currency) if known[user.id] else None
 
 
 OUTSTANDING_ACTIONS = (

@@ -14,8 +14,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
-from app.billing import ledger
-from app.billing.models import Transaction, TransactionPurpose, TransactionType
+from app.billing.models import BalanceAccount, Transaction, TransactionPurpose, TransactionType
 from app.billing.payments.lifecycle import OWING
 
 #: the processor of what is paid from the balance
@@ -35,8 +34,12 @@ def _is_debt(user_id: int, currency: str) -> tuple[ColumnElement[bool], ...]:
 
 def owed(session: Session, *, user_id: int, currency: str) -> Decimal:
     """What a user owes in a currency, as an amount of 0 or more: declined session charges, and what is below zero."""
-    declined = session.scalar(select(func.sum(Transaction.amount)).where(*_is_debt(user_id, currency)))
-    return Decimal(declined or 0) + ledger.outstanding(session, user_id=user_id, currency=currency)
+    declined = select(func.coalesce(func.sum(Transaction.amount), 0)).where(*_is_debt(user_id, currency))
+    balance = select(BalanceAccount.balance).where(
+        BalanceAccount.user_id == user_id, BalanceAccount.currency == currency
+    )
+    below_zero = func.greatest(-func.coalesce(balance.scalar_subquery(), 0), 0)
+    return Decimal(session.scalars(select(declined.scalar_subquery() + below_zero)).one())
 
 
 def debts(session: Session, *, user_id: int, currency: str) -> Sequence[Transaction]:

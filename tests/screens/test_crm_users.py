@@ -67,7 +67,7 @@ def test_the_list_has_the_manuals_columns_and_the_balance(olga: Visitor, session
     session.commit()
     page = olga.get(f"{LIST}?sort=email").get_data(as_text=True)
     headings = re.findall(r'<th scope="col"[^>]*>(?:<a[^>]*>)?([^<]+)', page)
-    assert headings == ["Status", "E-mail", "Name", "Phone", "Groups", "Balance", "Registration date", "Payment Methods"]
+    assert ", ".join(headings) == ("Status, E-mail, Name, Phone, Groups, Balance, Registration date, Payment Methods")
     first, second = cells(page)
     assert first[:6] == ["Active", "alex.petkov@example.com", "Alex Petkov", "0888888888", "Fleet", "€52.65"]
     assert second[:6] == ["Disabled", "maria@example.com", "Maria", "—", "—", "-€3.10, £7.00"]
@@ -189,8 +189,8 @@ def test_the_profile_says_what_the_user_charged_and_spent(olga: Visitor, session
     for words in ("Active", "Signed up", "€20.00", "Charging Sessions 3", "15.80 kWh", "€9.00, £2.00"):
         assert words in cards, cards
     tabs = re.findall(r'role="tab"[^>]*>([^<]+)<', page)
-    assert tabs[:5] == ["General", "Payment Methods", "RFID Tags", "Balance", "History"]
-    assert {"Charging Sessions", "Authorizations", "Actions"} <= set(tabs[4:])
+    assert tabs[:6] == ["General", "Payment Methods", "RFID Tags", "Balance", "Billing address", "History"]
+    assert {"Charging Sessions", "Authorizations", "Actions"} <= set(tabs[5:])
     assert "04FF01" in page
     assert f"/crm/rfid-tags/new/?user={alex.id}" in page
 
