@@ -31,7 +31,7 @@ POLL_S = 1.0
 RETRY_S = (0.5, 1, 2, 5, 10)
 
 _TOPIC = re.compile(r"([a-z_]{1,30})(?:[-:]([0-9]{1,18}))?")
-_WITH_ID = frozenset({"charge_point", "session", "evse", "action", "user", "reservation", "transaction"})
+_WITH_ID = ("charge_point", "session", "evse", "action", "user", "reservation", "transaction")
 
 
 def topic_name(text: str) -> str | None:
