@@ -10,9 +10,11 @@ done what we have not written down. Then nothing but the clockwork runs until it
 from __future__ import annotations
 
 import argparse
+import atexit
 import itertools
 import logging
 import random
+import shutil
 import sys
 import tempfile
 import threading
@@ -595,8 +597,9 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=Plan.workers)
     parser.add_argument("--seed", type=int, default=Plan.seed)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="sync-money-") as folder:
-        report = Simulation(application(folder), Plan(options.sessions, options.workers, options.seed)).run()
+    folder = tempfile.mkdtemp(prefix="sync-money-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)  # after the servers, which register later
+    report = Simulation(application(folder), Plan(options.sessions, options.workers, options.seed)).run()
     print(report.text())
     return 0 if report.agrees else 1
 
