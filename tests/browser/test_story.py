@@ -92,7 +92,7 @@ def assert_billed(page: Page) -> None:
 def assert_curve(page: Page) -> None:
     """A picture, and beneath it the numbers it is made of."""
     expect(page.locator("canvas[data-curve]")).to_be_visible()
-    page.get_by_text("readings behind it").click()
+    page.locator("details.readings summary").click()
     rows = page.get_by_role("region", name="Meter readings").locator("tbody tr")
     energies = [row.locator("td").nth(1).inner_text() for row in rows.all()]
     assert energies[:3] == ["1.850", "3.700", "5.550"]

@@ -174,7 +174,7 @@ def test_the_same_station_under_many_spellings(house: House, spelling: str) -> N
     ) as websocket:
         websocket.send(json.dumps([2, "1", "Heartbeat", {}]))
         assert json.loads(websocket.recv(5))[0] == 3
-        assert house.state(charge_point).connected
+        eventually(lambda: house.state(charge_point).connected)
     eventually(lambda: not house.state(charge_point).connected)
 
 

@@ -83,11 +83,14 @@ def _day_and_night(snapshot: dict[str, Any], start: datetime, stop: datetime, re
     zone, prices = ZoneInfo(snapshot["timezone"]), snapshot["prices"]
     minutes = {"day": Fraction(0), "night": Fraction(0)}
     energy_kwh = {"day": Fraction(0), "night": Fraction(0)}
+    before = Fraction(readings[0][1]) if readings else Fraction(0)
     for since, until in _steps(snapshot, start, stop, readings):
         shown = since.astimezone(zone).strftime("%H:%M:%S")
         period = _period(shown, prices["day_starts"], prices["night_starts"])
         minutes[period] += _seconds(until - since) / 60
-        energy_kwh[period] += (_register(readings, until) - _register(readings, since)) / 1000
+        shows = _register(readings, until)
+        energy_kwh[period] += (shows - before) / 1000
+        before = shows
     for period in ("day", "night"):
         yield _number(prices[period]["price_per_minute"]) * minutes[period]
         yield _number(prices[period]["price_per_kwh"]) * energy_kwh[period]
@@ -100,6 +103,8 @@ def _steps(
     hours = (snapshot["prices"]["day_starts"], snapshot["prices"]["night_starts"])
     step = timedelta(minutes=1) if all(text.endswith(":00") for text in hours) else timedelta(seconds=1)
     at = start
+    if start == stop:  # no time, and perhaps energy all the same
+        yield start, stop
     while at < stop:
         # to the next full step, for changes of day and night stand on it
         beyond = datetime.fromtimestamp((floor(at.timestamp()) // step.seconds + 1) * step.seconds, tz=UTC)
