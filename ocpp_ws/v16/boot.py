@@ -1,4 +1,4 @@
-"""BootNotification and Heartbeat (OCPP 1.6, 4.2 and 4.6)."""
+"""BootNotification (OCPP 1.6, 4.2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from app.charging.hardware import BootReport, record_boot
 from app.charging.upkeep.deviations import make_of
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.presence import accepted_boot
 from ocpp_ws.served import now_of, served
-from ocpp_ws.timestamps import format_timestamp
 
 
 def boot_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
@@ -38,13 +38,4 @@ def boot_notification(connection: StationConnection, payload: dict[str, Any]) ->
             meter_serial_number=payload.get("meterSerialNumber"),
         ),
     )
-    return {
-        "currentTime": format_timestamp(now),
-        "interval": of.gateway.settings.heartbeat_interval_s,
-        "status": "Accepted",
-    }
-
-
-def heartbeat(connection: StationConnection, _payload: dict[str, Any]) -> dict[str, Any]:
-    """Tell the time; the frame itself was the sign of life."""
-    return {"currentTime": format_timestamp(now_of(connection))}
+    return accepted_boot(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ocpp_ws import security_reports
+from ocpp_ws import presence, security_reports
 from ocpp_ws.connection import Handler
 from ocpp_ws.dialect import Dialect
 from ocpp_ws.v201 import authorization, boot, firmware, metering, notices, reports, security, status, transactions
@@ -12,7 +12,7 @@ from ocpp_ws.v201.outgoing import MESSAGES
 
 HANDLERS: Mapping[str, Handler] = {
     "BootNotification": boot.boot_notification,
-    "Heartbeat": boot.heartbeat,
+    "Heartbeat": presence.heartbeat,
     "StatusNotification": status.status_notification,
     "Authorize": authorization.authorize,
     "TransactionEvent": transactions.transaction_event,

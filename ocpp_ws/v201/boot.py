@@ -1,4 +1,4 @@
-"""BootNotification and Heartbeat (OCPP 2.0.1 part 2, 1.5 and 1.29)."""
+"""BootNotification (OCPP 2.0.1 part 2, block B)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 from app.charging.hardware import BootReport, record_boot
 from app.charging.upkeep.deviations import make_of
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.presence import accepted_boot
 from ocpp_ws.served import now_of, served
-from ocpp_ws.timestamps import format_timestamp
 
 
 def boot_notification(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
@@ -34,13 +34,4 @@ def boot_notification(connection: StationConnection, payload: dict[str, Any]) ->
             reason=payload.get("reason"),
         ),
     )
-    return {
-        "currentTime": format_timestamp(now),
-        "interval": of.gateway.settings.heartbeat_interval_s,
-        "status": "Accepted",
-    }
-
-
-def heartbeat(connection: StationConnection, _payload: dict[str, Any]) -> dict[str, Any]:
-    """Tell the time; the frame itself was the sign of life."""
-    return {"currentTime": format_timestamp(now_of(connection))}
+    return accepted_boot(connection)

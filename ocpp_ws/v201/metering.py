@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.charging.meter import SessionMeter, load_meter, record
+from app.charging.meter import record
 from ocpp_ws.connection import StationConnection
+from ocpp_ws.meters import meter_of
 from ocpp_ws.sampling import samples_of
-from ocpp_ws.served import Served, now_of, served
+from ocpp_ws.served import now_of, served
 from ocpp_ws.v201.values import sample_sets
 
 
@@ -18,7 +19,7 @@ def meter_values(connection: StationConnection, payload: dict[str, Any]) -> dict
     if payload["meterValue"]:
         of.watch_clock(payload["meterValue"][-1].get("timestamp"), now)
     evse = of.station.evse(payload["evseId"])
-    meter = running_meter(of, evse.id) if evse else None
+    meter = meter_of(of, evse_id=evse.id) if evse else None
     samples = samples_of(sample_sets(payload["meterValue"]), meter, now)
     if samples:
         record(
@@ -31,15 +32,3 @@ def meter_values(connection: StationConnection, payload: dict[str, Any]) -> dict
             named=False,
         )
     return {}
-
-
-def running_meter(of: Served, evse_id: int) -> SessionMeter | None:
-    """The meter of the session that runs on an EVSE; from the database at its first reading on this connection."""
-    key = -evse_id
-    meter = of.meters.get(key)
-    if meter is None:
-        meter = of.transact(lambda session: load_meter(session, station=of.station, evse_id=evse_id))
-        if meter is not None:
-            meter = of.meters.setdefault(meter.session_id, meter)
-            of.meters[key] = meter
-    return meter

@@ -15,7 +15,7 @@ import structlog
 
 from app.charging import sessions, stops
 from app.charging.event_numbers import note_event
-from app.charging.meter import Sample, SessionMeter, load_meter, record
+from app.charging.meter import Sample, SessionMeter, record
 from app.charging.session_queries import session_of_reference, total_of_session
 from app.charging.sessions import StartOutcome
 from app.charging.station import EvseRef
@@ -24,6 +24,7 @@ from app.charging.stray import keep_stray
 from app.core.group_commit import WriteFailed
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.holding import hold_for_start
+from ocpp_ws.meters import meter_of
 from ocpp_ws.sampling import samples_of
 from ocpp_ws.served import Served, now_of, served
 from ocpp_ws.timestamps import moment
@@ -76,7 +77,7 @@ def transaction_event(connection: StationConnection, payload: dict[str, Any]) ->
             session, session_id=outcome.session_id, number=payload.get("seqNo"), offline=event.offline
         )
     )
-    meter = _meter(of, outcome.session_id)
+    meter = meter_of(of, session_id=outcome.session_id)
     samples = samples_of(event.sets, meter, now)
     _record(of, meter, samples, now)
     network_id = event.evse.network_id if event.evse else _network_id(of, meter)
@@ -183,16 +184,6 @@ def _begin(of: Served, event: _Event, at: datetime, now: datetime, evse: EvseRef
 
 
 # ---------------------------------------------------------------------- readings
-
-
-def _meter(of: Served, session_id: int) -> SessionMeter | None:
-    """The session's meter from memory; from the database at its first reading on this connection."""
-    meter = of.meters.get(session_id)
-    if meter is None:
-        meter = of.transact(lambda session: load_meter(session, station=of.station, session_id=session_id))
-        if meter is not None:
-            of.meters[session_id] = of.meters[-meter.evse_id] = meter
-    return meter
 
 
 def _network_id(of: Served, meter: SessionMeter | None) -> int | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from app.charging.commands import Answer, CommandName
-from app.core.models import ActionStatus
+from app.charging.commands import CommandName
+from ocpp_ws.common_calls import data_transfer, read_transfer
 from ocpp_ws.outgoing import Outgoing, Payload, present
 
 _TRIGGERS = {
@@ -32,12 +32,6 @@ def _trigger_action(request: Payload) -> str:
     return "ExtendedTriggerMessage" if request["message"] in _EXTENDED_TRIGGERS else "TriggerMessage"
 
 
-def _read_transfer(response: Payload) -> Answer:
-    accepted = response.get("status") == "Accepted"
-    status = ActionStatus.ANSWERED if accepted else ActionStatus.REJECTED
-    return Answer(status, response, facts={"data": response.get("data")})
-
-
 MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.RESET: Outgoing("Reset", lambda r: {"type": "Hard" if r["kind"] == "hard" else "Soft"}),
     CommandName.CHANGE_AVAILABILITY: Outgoing(
@@ -51,9 +45,5 @@ MESSAGES: dict[CommandName, Outgoing] = {
         "RemoteStartTransaction", lambda r: {"connectorId": r["network_id"], "idTag": r["id_tag"]}
     ),
     CommandName.STOP_SESSION: Outgoing("RemoteStopTransaction", lambda r: {"transactionId": r["session_id"]}),
-    CommandName.DATA_TRANSFER: Outgoing(
-        "DataTransfer",
-        lambda r: present({"vendorId": r["vendor"], "messageId": r.get("message"), "data": r.get("data")}),
-        _read_transfer,
-    ),
+    CommandName.DATA_TRANSFER: Outgoing("DataTransfer", data_transfer, read_transfer),
 }

@@ -6,6 +6,7 @@ from typing import Any
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
+from ocpp_ws.common_calls import read_reservation
 from ocpp_ws.outgoing import Outgoing, Payload, present, with_result
 
 _STATUSES = {"accepted": "Accepted", "blocked": "Blocked", "expired": "Expired"}
@@ -70,15 +71,7 @@ MESSAGES: dict[CommandName, Outgoing] = {
                 "reservationId": r["reservation_id"],
             }
         ),
-        with_result(
-            {
-                "Accepted": "accepted",
-                "Faulted": "faulted",
-                "Occupied": "occupied",
-                "Unavailable": "unavailable",
-                "Rejected": "rejected",
-            }
-        ),
+        read_reservation,
     ),
     CommandName.CANCEL_RESERVATION: Outgoing("CancelReservation", lambda r: {"reservationId": r["reservation_id"]}),
 }

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
-
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
+from ocpp_ws.common_calls import charging_limit, schedule_periods, utc_text
 from ocpp_ws.outgoing import Outgoing, Payload, present
-from ocpp_ws.timestamps import parse_timestamp
 
 _PURPOSES = {"station": "ChargePointMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
 _KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}
 _RECURRENCES = {"daily": "Daily", "weekly": "Weekly"}
-
-
-def _limit(value: Any) -> Decimal:
-    """A limit has at most one decimal (7.13)."""
-    return Decimal(str(value)).quantize(Decimal("0.1"))
 
 
 def _profile(request: Payload) -> Payload:
@@ -30,11 +21,11 @@ def _profile(request: Payload) -> Payload:
             "chargingRateUnit": profile["unit"],
             "chargingSchedulePeriod": [
                 present(
-                    {"startPeriod": p["start_s"], "limit": float(_limit(p["limit"])), "numberPhases": p.get("phases")}
+                    {"startPeriod": p["start_s"], "limit": charging_limit(p["limit"]), "numberPhases": p.get("phases")}
                 )
                 for p in profile["periods"]
             ],
-            "minChargingRate": None if profile.get("min_rate") is None else float(_limit(profile["min_rate"])),
+            "minChargingRate": None if profile.get("min_rate") is None else charging_limit(profile["min_rate"]),
         }
     )
     return {
@@ -73,25 +64,13 @@ def _read_schedule(response: Payload) -> Answer:
     schedule = response.get("chargingSchedule") or {}
     starts_at = response.get("scheduleStart") or schedule.get("startSchedule")
     facts = {
-        "starts_at": _moment(starts_at),
+        "starts_at": utc_text(starts_at),
         "duration_s": schedule.get("duration"),
         "unit": schedule.get("chargingRateUnit"),
         "min_rate": schedule.get("minChargingRate"),
-        "periods": [
-            {"start_s": p.get("startPeriod"), "limit": p.get("limit"), "phases": p.get("numberPhases")}
-            for p in schedule.get("chargingSchedulePeriod") or []
-            if isinstance(p.get("startPeriod"), int) and p.get("limit") is not None
-        ],
+        "periods": schedule_periods(schedule),
     }
     return Answer(ActionStatus.ACCEPTED, response, facts=facts)
-
-
-def _moment(text: Any) -> str | None:
-    try:
-        moment: datetime = parse_timestamp(str(text))
-    except ValueError:
-        return None
-    return moment.astimezone(UTC).isoformat()
 
 
 MESSAGES: dict[CommandName, Outgoing] = {

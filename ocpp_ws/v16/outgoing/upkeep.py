@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
+from ocpp_ws.common_calls import get_log, read_log
 from ocpp_ws.outgoing import Outgoing, Payload, present, with_result
 
 
@@ -72,30 +73,6 @@ def _read_diagnostics(response: Payload) -> Answer:
     return Answer(ActionStatus.ACCEPTED if name else ActionStatus.ANSWERED, response, facts={"file_name": name})
 
 
-def _log(request: Payload) -> Payload:
-    return present(
-        {
-            "logType": "SecurityLog" if request.get("log") == "security" else "DiagnosticsLog",
-            "requestId": request["diagnostics_id"],
-            "retries": request.get("retries"),
-            "retryInterval": request.get("retry_interval_s"),
-            "log": present(
-                {
-                    "remoteLocation": request["location"],
-                    "oldestTimestamp": request.get("logs_from"),
-                    "latestTimestamp": request.get("logs_to"),
-                }
-            ),
-        }
-    )
-
-
-def _read_log(response: Payload) -> Answer:
-    accepted = response.get("status") in ("Accepted", "AcceptedCanceled")
-    status = ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED
-    return Answer(status, response, facts={"file_name": response.get("filename")})
-
-
 MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.GET_CONFIGURATION: Outgoing(
         "GetConfiguration", lambda r: {"key": list(r["keys"])} if r.get("keys") else {}, _read_configuration
@@ -114,5 +91,5 @@ MESSAGES: dict[CommandName, Outgoing] = {
     ),
     CommandName.UPDATE_FIRMWARE: Outgoing(_update_action, _update, _read_update),
     CommandName.GET_DIAGNOSTICS: Outgoing("GetDiagnostics", _diagnostics, _read_diagnostics),
-    CommandName.GET_LOG: Outgoing("GetLog", _log, _read_log),
+    CommandName.GET_LOG: Outgoing("GetLog", get_log, read_log),
 }

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from app.charging.commands import Answer, CommandName
-from app.core.models import ActionStatus
+from app.charging.commands import CommandName
+from ocpp_ws.common_calls import data_transfer, read_transfer
 from ocpp_ws.outgoing import NotInThisVersion, Outgoing, Payload, present
 from ocpp_ws.v201.values import id_token
 
@@ -51,12 +49,6 @@ def _start(request: Payload) -> Payload:
     }
 
 
-def _read_transfer(response: Payload) -> Answer:
-    accepted = response.get("status") == "Accepted"
-    data: Any = response.get("data")
-    return Answer(ActionStatus.ANSWERED if accepted else ActionStatus.REJECTED, response, facts={"data": data})
-
-
 MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.RESET: Outgoing("Reset", lambda r: {"type": "Immediate" if r["kind"] == "hard" else "OnIdle"}),
     CommandName.CHANGE_AVAILABILITY: Outgoing(
@@ -73,9 +65,5 @@ MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.CLEAR_CACHE: Outgoing("ClearCache", lambda r: {}),
     CommandName.START_SESSION: Outgoing("RequestStartTransaction", _start),
     CommandName.STOP_SESSION: Outgoing("RequestStopTransaction", lambda r: {"transactionId": reference_of(r)}),
-    CommandName.DATA_TRANSFER: Outgoing(
-        "DataTransfer",
-        lambda r: present({"vendorId": r["vendor"], "messageId": r.get("message"), "data": r.get("data")}),
-        _read_transfer,
-    ),
+    CommandName.DATA_TRANSFER: Outgoing("DataTransfer", data_transfer, read_transfer),
 }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
-from ocpp_ws.outgoing import Outgoing, Payload, with_result
+from ocpp_ws.common_calls import read_deletion
+from ocpp_ws.outgoing import Outgoing, Payload
 from ocpp_ws.v201.device_model import PASSWORD
 from ocpp_ws.v201.outgoing.upkeep import read_set, set_variable
 
@@ -28,7 +29,7 @@ MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.DELETE_CERTIFICATE: Outgoing(
         "DeleteCertificate",
         lambda r: {"certificateHashData": r["hash_data"]},
-        with_result({"Accepted": "accepted", "NotFound": "not_found", "Failed": "failed"}),
+        read_deletion,
     ),
     CommandName.GET_CERTIFICATES: Outgoing(
         "GetInstalledCertificateIds", lambda r: {"certificateType": [_USES[r["use"]]]}, _read_certificates

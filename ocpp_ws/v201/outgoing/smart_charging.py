@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from decimal import Decimal
-from typing import Any
-
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
+from ocpp_ws.common_calls import charging_limit, schedule_periods, utc_text
 from ocpp_ws.outgoing import Outgoing, Payload, present
-from ocpp_ws.timestamps import parse_timestamp
 from ocpp_ws.v201.outgoing.core import reference_of
 
 _PURPOSES = {"station": "ChargingStationMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
 _KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}
 _RECURRENCES = {"daily": "Daily", "weekly": "Weekly"}
-
-
-def _limit(value: Any) -> float:
-    """A limit has at most one decimal (2.13 ChargingSchedulePeriodType)."""
-    return float(Decimal(str(value)).quantize(Decimal("0.1")))
 
 
 def _profile(request: Payload) -> Payload:
@@ -31,10 +22,12 @@ def _profile(request: Payload) -> Payload:
             "startSchedule": profile.get("starts_at"),
             "chargingRateUnit": profile["unit"],
             "chargingSchedulePeriod": [
-                present({"startPeriod": p["start_s"], "limit": _limit(p["limit"]), "numberPhases": p.get("phases")})
+                present(
+                    {"startPeriod": p["start_s"], "limit": charging_limit(p["limit"]), "numberPhases": p.get("phases")}
+                )
                 for p in profile["periods"]
             ],
-            "minChargingRate": None if profile.get("min_rate") is None else _limit(profile["min_rate"]),
+            "minChargingRate": None if profile.get("min_rate") is None else charging_limit(profile["min_rate"]),
         }
     )
     return {
@@ -72,24 +65,13 @@ def _read_schedule(response: Payload) -> Answer:
         return Answer(ActionStatus.REJECTED, response)
     schedule = response.get("schedule") or {}
     facts = {
-        "starts_at": _moment(schedule.get("scheduleStart")),
+        "starts_at": utc_text(schedule.get("scheduleStart")),
         "duration_s": schedule.get("duration"),
         "unit": schedule.get("chargingRateUnit"),
         "min_rate": None,
-        "periods": [
-            {"start_s": p.get("startPeriod"), "limit": p.get("limit"), "phases": p.get("numberPhases")}
-            for p in schedule.get("chargingSchedulePeriod") or []
-            if isinstance(p.get("startPeriod"), int) and p.get("limit") is not None
-        ],
+        "periods": schedule_periods(schedule),
     }
     return Answer(ActionStatus.ACCEPTED, response, facts=facts)
-
-
-def _moment(text: Any) -> str | None:
-    try:
-        return parse_timestamp(str(text)).astimezone(UTC).isoformat()
-    except ValueError:
-        return None
 
 
 MESSAGES: dict[CommandName, Outgoing] = {

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
+from ocpp_ws.common_calls import get_log, read_log
 from ocpp_ws.outgoing import NotInThisVersion, Outgoing, Payload, present
 from ocpp_ws.v201.device_model import NoSuchName, name_of, parse_name
 
@@ -82,36 +83,12 @@ def _read_update(response: Payload) -> Answer:
     return Answer(ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED, response, facts={"result": status})
 
 
-def _log(request: Payload) -> Payload:
-    return present(
-        {
-            "logType": "SecurityLog" if request.get("log") == "security" else "DiagnosticsLog",
-            "requestId": request["diagnostics_id"],
-            "retries": request.get("retries"),
-            "retryInterval": request.get("retry_interval_s"),
-            "log": present(
-                {
-                    "remoteLocation": request["location"],
-                    "oldestTimestamp": request.get("logs_from"),
-                    "latestTimestamp": request.get("logs_to"),
-                }
-            ),
-        }
-    )
-
-
-def _read_log(response: Payload) -> Answer:
-    accepted = response.get("status") in ("Accepted", "AcceptedCanceled")
-    status = ActionStatus.ACCEPTED if accepted else ActionStatus.REJECTED
-    return Answer(status, response, facts={"file_name": response.get("filename")})
-
-
 MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.GET_CONFIGURATION: Outgoing(
         lambda r: "GetVariables" if r.get("keys") else "GetBaseReport", _read_request, _read_answer
     ),
     CommandName.CHANGE_CONFIGURATION: Outgoing("SetVariables", lambda r: set_variable(r["key"], r["value"]), read_set),
     CommandName.UPDATE_FIRMWARE: Outgoing("UpdateFirmware", _update, _read_update),
-    CommandName.GET_DIAGNOSTICS: Outgoing("GetLog", _log, _read_log),
-    CommandName.GET_LOG: Outgoing("GetLog", _log, _read_log),
+    CommandName.GET_DIAGNOSTICS: Outgoing("GetLog", get_log, read_log),
+    CommandName.GET_LOG: Outgoing("GetLog", get_log, read_log),
 }
