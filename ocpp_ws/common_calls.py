@@ -73,10 +73,43 @@ read_deletion = with_result({"Accepted": "accepted", "NotFound": "not_found", "F
 
 # --- smart charging
 
+_KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}
+_RECURRENCES = {"daily": "Daily", "weekly": "Weekly"}
+
 
 def charging_limit(value: Any) -> float:
     """A limit in A or W has at most one decimal (1.6, 7.13; 2.0.1, ChargingSchedulePeriodType)."""
     return float(Decimal(str(value)).quantize(Decimal("0.1")))
+
+
+def charging_schedule(profile: Payload) -> Payload:
+    """The ChargingSchedule of a profile of ours."""
+    least = profile.get("min_rate")
+    return present(
+        {
+            "duration": profile.get("duration_s"),
+            "startSchedule": profile.get("starts_at"),
+            "chargingRateUnit": profile["unit"],
+            "chargingSchedulePeriod": [
+                present(
+                    {"startPeriod": p["start_s"], "limit": charging_limit(p["limit"]), "numberPhases": p.get("phases")}
+                )
+                for p in profile["periods"]
+            ],
+            "minChargingRate": None if least is None else charging_limit(least),
+        }
+    )
+
+
+def profile_terms(profile: Payload) -> Payload:
+    """What both versions say alike of a profile of ours: its level, kind and validity."""
+    return {
+        "stackLevel": profile["stack_level"],
+        "chargingProfileKind": _KINDS[profile["kind"]],
+        "recurrencyKind": _RECURRENCES.get(profile.get("recurrence", "")),
+        "validFrom": profile.get("valid_from"),
+        "validTo": profile.get("valid_to"),
+    }
 
 
 def schedule_periods(schedule: Payload) -> list[dict[str, Any]]:

@@ -116,57 +116,16 @@ OWED: dict[PaymentEvent, dict[TransactionStatus, Outcome]] = {
     },
 }
 
-#: Everything else (pre-authorizations, captures, voids, refunds, top-ups) fails when it is declined.
+#: Everything else (pre-authorizations, captures, voids, refunds, top-ups) fails when it is declined; what differs:
+_UNLESS_OWED: dict[PaymentEvent, dict[TransactionStatus, Outcome]] = {
+    # given up too early: the money has moved, so the books say so
+    PaymentEvent.SUCCEEDED: {FAILED: SUCCEEDED},
+    PaymentEvent.DECLINED: {PENDING: FAILED, AUTHENTICATION: FAILED, OUTSTANDING: FAILED},
+    PaymentEvent.RETRIED: {FAILED: PENDING},
+    PaymentEvent.GIVEN_UP: {PENDING: FAILED, AUTHENTICATION: FAILED, OUTSTANDING: FAILED},
+}
 OTHERS: dict[PaymentEvent, dict[TransactionStatus, Outcome]] = {
-    PaymentEvent.SUCCEEDED: {
-        PENDING: SUCCEEDED,
-        AUTHENTICATION: SUCCEEDED,
-        SUCCEEDED: SUCCEEDED,
-        OUTSTANDING: SUCCEEDED,
-        # given up too early: the money has moved, so the books say so
-        FAILED: SUCCEEDED,
-        CANCELLED: TransactionAlreadyEnded,
-    },
-    PaymentEvent.DECLINED: {
-        PENDING: FAILED,
-        AUTHENTICATION: FAILED,
-        SUCCEEDED: TransactionAlreadySucceeded,
-        OUTSTANDING: FAILED,
-        FAILED: FAILED,
-        CANCELLED: CANCELLED,
-    },
-    PaymentEvent.AUTHENTICATION_REQUIRED: {
-        PENDING: AUTHENTICATION,
-        AUTHENTICATION: AUTHENTICATION,
-        SUCCEEDED: TransactionAlreadySucceeded,
-        OUTSTANDING: AUTHENTICATION,
-        FAILED: TransactionAlreadyEnded,
-        CANCELLED: TransactionAlreadyEnded,
-    },
-    PaymentEvent.RETRIED: {
-        PENDING: TransactionNotAnswered,
-        AUTHENTICATION: PENDING,
-        SUCCEEDED: TransactionAlreadySucceeded,
-        OUTSTANDING: PENDING,
-        FAILED: PENDING,
-        CANCELLED: TransactionAlreadyEnded,
-    },
-    PaymentEvent.CANCELLED: {
-        PENDING: TransactionNotAnswered,
-        AUTHENTICATION: CANCELLED,
-        SUCCEEDED: TransactionAlreadySucceeded,
-        OUTSTANDING: CANCELLED,
-        FAILED: FAILED,
-        CANCELLED: CANCELLED,
-    },
-    PaymentEvent.GIVEN_UP: {
-        PENDING: FAILED,
-        AUTHENTICATION: FAILED,
-        SUCCEEDED: TransactionAlreadySucceeded,
-        OUTSTANDING: FAILED,
-        FAILED: FAILED,
-        CANCELLED: CANCELLED,
-    },
+    event: {**outcomes, **_UNLESS_OWED.get(event, {})} for event, outcomes in OWED.items()
 }
 
 #: money that a driver owes

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
-from ocpp_ws.common_calls import charging_limit, schedule_periods, utc_text
+from ocpp_ws.common_calls import charging_schedule, profile_terms, schedule_periods, utc_text
 from ocpp_ws.outgoing import Outgoing, Payload, present
 
 _PURPOSES = {"station": "ChargePointMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
-_KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}
-_RECURRENCES = {"daily": "Daily", "weekly": "Weekly"}
 
 
 def _profile(request: Payload) -> Payload:
     profile = request["profile"]
-    schedule = present(
-        {
-            "duration": profile.get("duration_s"),
-            "startSchedule": profile.get("starts_at"),
-            "chargingRateUnit": profile["unit"],
-            "chargingSchedulePeriod": [
-                present(
-                    {"startPeriod": p["start_s"], "limit": charging_limit(p["limit"]), "numberPhases": p.get("phases")}
-                )
-                for p in profile["periods"]
-            ],
-            "minChargingRate": None if profile.get("min_rate") is None else charging_limit(profile["min_rate"]),
-        }
-    )
     return {
         "connectorId": request["network_id"],
         "csChargingProfiles": present(
             {
                 "chargingProfileId": profile["id"],
                 "transactionId": profile.get("session_id"),
-                "stackLevel": profile["stack_level"],
+                **profile_terms(profile),
                 "chargingProfilePurpose": _PURPOSES[profile["purpose"]],
-                "chargingProfileKind": _KINDS[profile["kind"]],
-                "recurrencyKind": _RECURRENCES.get(profile.get("recurrence", "")),
-                "validFrom": profile.get("valid_from"),
-                "validTo": profile.get("valid_to"),
-                "chargingSchedule": schedule,
+                "chargingSchedule": charging_schedule(profile),
             }
         ),
     }

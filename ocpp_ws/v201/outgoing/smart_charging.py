@@ -4,45 +4,24 @@ from __future__ import annotations
 
 from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
-from ocpp_ws.common_calls import charging_limit, schedule_periods, utc_text
+from ocpp_ws.common_calls import charging_schedule, profile_terms, schedule_periods, utc_text
 from ocpp_ws.outgoing import Outgoing, Payload, present
 from ocpp_ws.v201.outgoing.core import reference_of
 
 _PURPOSES = {"station": "ChargingStationMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
-_KINDS = {"absolute": "Absolute", "recurring": "Recurring", "relative": "Relative"}
-_RECURRENCES = {"daily": "Daily", "weekly": "Weekly"}
 
 
 def _profile(request: Payload) -> Payload:
     profile = request["profile"]
-    schedule = present(
-        {
-            "id": profile["id"],
-            "duration": profile.get("duration_s"),
-            "startSchedule": profile.get("starts_at"),
-            "chargingRateUnit": profile["unit"],
-            "chargingSchedulePeriod": [
-                present(
-                    {"startPeriod": p["start_s"], "limit": charging_limit(p["limit"]), "numberPhases": p.get("phases")}
-                )
-                for p in profile["periods"]
-            ],
-            "minChargingRate": None if profile.get("min_rate") is None else charging_limit(profile["min_rate"]),
-        }
-    )
     return {
         "evseId": request["network_id"],
         "chargingProfile": present(
             {
                 "id": profile["id"],
                 "transactionId": reference_of(profile) if profile["purpose"] == "session" else None,
-                "stackLevel": profile["stack_level"],
+                **profile_terms(profile),
                 "chargingProfilePurpose": _PURPOSES[profile["purpose"]],
-                "chargingProfileKind": _KINDS[profile["kind"]],
-                "recurrencyKind": _RECURRENCES.get(profile.get("recurrence", "")),
-                "validFrom": profile.get("valid_from"),
-                "validTo": profile.get("valid_to"),
-                "chargingSchedule": [schedule],
+                "chargingSchedule": [{"id": profile["id"], **charging_schedule(profile)}],
             }
         ),
     }
