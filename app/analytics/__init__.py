@@ -1,0 +1,1 @@
+"""Numbers derived from charging: roll-ups that the dashboard and the reports stand on."""

@@ -1,0 +1,1 @@
+"""Texts for drivers: terms and policies, frequently asked questions, contacts."""

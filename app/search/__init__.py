@@ -1,0 +1,1 @@
+"""One search document per record, and what is found by it."""
