@@ -13,6 +13,31 @@ BILLING_STRATEGIES = (
     ("none", "Do NOT require payment method and do NOT require any amount in balance"),
 )
 
+#: of a user's profile: the attribute, its label, the status while nobody chose one, the statuses there are
+_ENABLED, _DISABLED = ("enabled", "Enabled"), ("disabled", "Disabled")
+_REQUIRED, _VERIFICATION = ("required", "Required"), ("verification", "Requires Verification")
+_ANY_STATUS = (_ENABLED, _DISABLED, _REQUIRED)
+PROFILE_FIELDS: tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...] = (
+    ("email", "E-mail", "required", (_REQUIRED, _VERIFICATION)),
+    ("first_name", "First name", "enabled", _ANY_STATUS),
+    ("last_name", "Last name", "enabled", _ANY_STATUS),
+    ("phone", "Phone", "enabled", (*_ANY_STATUS, _VERIFICATION)),
+    ("date_of_birth", "Date of birth", "disabled", _ANY_STATUS),
+    ("company", "Company", "enabled", _ANY_STATUS),
+    ("vat_no", "VAT No.", "enabled", _ANY_STATUS),
+    ("address", "Address", "enabled", _ANY_STATUS),
+    ("post_code", "Post code", "enabled", _ANY_STATUS),
+    ("city", "City", "enabled", _ANY_STATUS),
+    ("country", "Country", "enabled", _ANY_STATUS),
+    ("car_make", "Car make", "enabled", _ANY_STATUS),
+    ("car_model", "Car model", "enabled", _ANY_STATUS),
+    ("licence_plate", "Licence plate", "enabled", _ANY_STATUS),
+)
+_PROFILE_HELP = {
+    "email": "Every user has one; signing in is with it. Requires Verification: by a link that is sent to it.",
+    "phone": "Requires Verification: by a code that is sent to it by SMS.",
+}
+
 DEFINITIONS: tuple[Definition, ...] = (
     Definition("system.currency", "General", "Base currency", Kind.CURRENCY, "EUR",
                "The currency of tariffs and balances. Sessions keep the currency they were priced in."),
@@ -59,6 +84,9 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("billing.payment_method_not_for_sessions", "User billing",
                "Do not allow direct use of payment method for payment", Kind.BOOLEAN, False,
                "Sessions are then always paid from the balance; payment methods only top it up."),
+    *(Definition(f"user_profile.{name}", "User profile fields", label, Kind.CHOICE, default,
+                 _PROFILE_HELP.get(name, "Disabled: not asked of users. Required: has to be filled in."),
+                 choices=choices) for name, label, default, choices in PROFILE_FIELDS),
     Definition("payment.processor", "Payments", "Payment processor", Kind.CHOICE, "none",
                "Where users' payment methods are entered and charged; its keys are below.",
                choices=(("none", "Not used"), ("stripe", "Stripe"), ("test", "Test processor"))),
