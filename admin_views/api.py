@@ -20,7 +20,7 @@ from app.charging import queries, raw_commands
 from app.charging.commands import NotManaged
 from app.charging.raw_commands import InvalidCall
 from app.charging.waiting import LOOK_S, outcome_of, wait_for_outcome
-from app.core import api_tokens, settings
+from app.core import api_tokens, principal, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import db
@@ -63,6 +63,10 @@ def caller(permission: Permission) -> ApiToken:
         )
     api_tokens.note_use(db.session(), token=token, now=now)
     db.session.commit()
+    partner_id = token.admin.partner_id
+    if partner_id is not None:
+        db.session.refresh(token)  # it is used after the session that loaded it
+        principal.bind(principal.Principal(partner_id))
     if permission not in token.admin.permissions:
         refuse(403, f"The role of the token's admin does not include {permission.value}.")
     return token
@@ -165,19 +169,27 @@ def send_command(identifier: str) -> Response:
     """Send any call that the station's protocol knows, and wait for what comes of it."""
     token = caller(Permission.CHARGE_POINT_RAW_COMMAND)
     count_command(token)
-    station = station_of(identifier, token)
+    station_of(identifier, token)
     given = body()
-    call, reason = text_field(given, "action", 60), text_field(given, "reason", raw_commands.LONGEST_REASON)
     timeout_s = timeout_field(given)
-    payload = given.get("payload", {})
+    with principal.on_behalf():
+        action_id = request_call(station_of(identifier, token), given, token, timeout_s=timeout_s)
+    # nothing of the database is held while the station thinks
+    db.session.remove()
+    outcome = wait_for_outcome(current_app.extensions[_WAITING], action_id=action_id, timeout_s=timeout_s)
+    return jsonify(outcome.as_json())
+
+
+def request_call(station: ChargePoint, given: dict[str, Any], token: ApiToken, *, timeout_s: int) -> int:
+    """Write the call down, to be sent once that is committed; the number of its action. 400 or 409 otherwise."""
     session = db.session()
     try:
         action = raw_commands.request_call(
             session,
             charge_point=station,
-            action=call,
-            payload=payload,
-            reason=reason,
+            action=text_field(given, "action", 60),
+            payload=given.get("payload", {}),
+            reason=text_field(given, "reason", raw_commands.LONGEST_REASON),
             actor=token.admin,
             secret_key=current_app.config["SECRET_KEY"],
             now=utcnow(),
@@ -192,10 +204,7 @@ def send_command(identifier: str) -> Response:
         refuse(409, f"{refusal}.")
     action_id = action.id
     session.commit()
-    # nothing of the database is held while the station thinks
-    db.session.remove()
-    outcome = wait_for_outcome(current_app.extensions[_WAITING], action_id=action_id, timeout_s=timeout_s)
-    return jsonify(outcome.as_json())
+    return action_id
 
 
 @blueprint.get("/charge-points/<identifier>", strict_slashes=False)

@@ -13,7 +13,7 @@ import app.models  # noqa: F401 (mappers name one another)
 from app.billing import top_up_answers  # noqa: F401 (it makes itself known)
 from app.billing.payments import stripe_processor, test_processor  # noqa: F401 (they make themselves known)
 from app.charging import listeners
-from app.core import db, events, health, logs
+from app.core import bootstrap, db, events, health, logs
 from app.core import redis as redis_clients
 from app.core.config import Config
 from app.core.proxies import Forwarded, TrustedProxies
@@ -34,6 +34,7 @@ def build(config: Config, *, database_url: str, migration_url: str, redis_url: s
         SQLALCHEMY_DATABASE_URI=db.sqlalchemy_url(database_url),
         DATABASE_URL=database_url,
         MIGRATION_DATABASE_URL=migration_url,
+        PARTNER_DATABASE_URL=bootstrap.partner_url(database_url, config),
         REDIS_URL=redis_url,
         DB_POOL_SIZE=10,
         MAX_CONTENT_LENGTH=MAX_UPLOAD_BYTES,

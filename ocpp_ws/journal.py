@@ -4,15 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 
+from app.core.bulk import insert_rows
 from app.core.group_commit import Kind
 
-_COPY = (
-    "COPY communication_log (at, partner_id, charge_point_id, direction, kind, message_id, action, payload) FROM STDIN"
-)
+_COLUMNS: dict[str, LiteralString] = {
+    "at": "timestamptz",
+    "partner_id": "bigint",
+    "charge_point_id": "bigint",
+    "direction": "varchar",
+    "kind": "varchar",
+    "message_id": "text",
+    "action": "text",
+    "payload": "text",
+}
 _KINDS = {"call": "request", "result": "answer", "error": "error", "invalid": "error"}
 MAX_PAYLOAD_CHARS = 64_000
 
@@ -54,9 +62,7 @@ def entry(
 
 
 def _write(cursor: psycopg.Cursor[Any], items: Sequence[Entry]) -> None:
-    with cursor.copy(_COPY) as copy:
-        for item in items:
-            copy.write_row(item)
+    insert_rows(cursor, "communication_log", _COLUMNS, items)
 
 
 FRAMES: Kind[Entry] = Kind("frames", _write)

@@ -25,6 +25,7 @@ from werkzeug.exceptions import Conflict
 from wtforms import TextAreaField, validators
 
 from admin_views.widgets.keys import decode_key, encode_key, has_any_key
+from app.core import principal
 
 MAX_SHOWN = 25
 CHUNK = 200
@@ -265,10 +266,17 @@ class ActionMixin:
         return chosen.first() if count == 1 else None
 
     def _run(self, action: RecordAction, form: Any, chosen: Any) -> Run:
-        """Call the handler for each record, each in its own savepoint, and commit once."""
+        """Call the handler for each record, each in its own savepoint, and commit once.
+
+        The records are chosen as the admin may see them; what was found so is then done on its behalf.
+        """
+        keys = [decode_key(self.model, encode_key(self.model, obj)) for obj in chosen.yield_per(CHUNK)]
+        with principal.on_behalf():
+            return self._do(action, form, keys)
+
+    def _do(self, action: RecordAction, form: Any, keys: Sequence[Any]) -> Run:
         session = self.db_session
         actor = current_user._get_current_object()
-        keys = [decode_key(self.model, encode_key(self.model, obj)) for obj in chosen.yield_per(CHUNK)]
         run = Run()
         for start in range(0, len(keys), CHUNK):
             part = self.get_query().filter(has_any_key(self.model, keys[start : start + CHUNK]))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 import orjson
 import psycopg
@@ -28,6 +28,7 @@ from app.charging.station import Station
 from app.charging.stop_notice import Watch
 from app.charging.stop_watch import watch_of
 from app.core import events
+from app.core.bulk import insert_rows
 from app.core.clock import utcnow
 from app.core.group_commit import GroupCommit, Kind, WriteFailed
 
@@ -105,11 +106,25 @@ class Delivery:
     advance: Advance | None
 
 
-_COPY = (
-    "COPY meter_reading (received_at, partner_id, charge_point_id, evse_id, session_id, measured_at, context, "
-    "register_wh, raw_register_wh, power_w, current_l1_a, current_l2_a, current_l3_a, voltage_v, soc_percent, other, "
-    "flags) FROM STDIN"
-)
+_COLUMNS: dict[str, LiteralString] = {
+    "received_at": "timestamptz",
+    "partner_id": "bigint",
+    "charge_point_id": "bigint",
+    "evse_id": "bigint",
+    "session_id": "bigint",
+    "measured_at": "timestamptz",
+    "context": "text",
+    "register_wh": "numeric",
+    "raw_register_wh": "numeric",
+    "power_w": "numeric",
+    "current_l1_a": "numeric",
+    "current_l2_a": "numeric",
+    "current_l3_a": "numeric",
+    "voltage_v": "numeric",
+    "soc_percent": "numeric",
+    "other": "jsonb",
+    "flags": "varchar[]",
+}
 
 _ADVANCE = """
 UPDATE charging_session s SET last_activity_at = coalesce(g.at, s.last_activity_at), last_raw_wh = g.raw,
@@ -129,10 +144,7 @@ WHERE id = %s AND status IN ('active', 'stopping') AND NOT flags @> %s::varchar[
 
 
 def _write(cursor: psycopg.Cursor[Any], items: Sequence[Delivery]) -> None:
-    with cursor.copy(_COPY) as copy:
-        for item in items:
-            for row in item.rows:
-                copy.write_row(_fields(row))
+    insert_rows(cursor, "meter_reading", _COLUMNS, (_fields(row) for item in items for row in item.rows))
     latest = {item.advance.session_id: item.advance for item in items if item.advance is not None}
     if not latest:
         return
@@ -173,7 +185,7 @@ def _fields(row: Row) -> tuple[Any, ...]:
         row.voltage_v,
         row.soc_percent,
         orjson.dumps(row.other).decode() if row.other else None,
-        list(row.flags),
+        orjson.dumps(row.flags).decode(),
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.core import events
+from app.core import events, principal
 from app.core.models import HOUSE_PARTNER_ID, Action, ActionStatus, Admin
 
 RULE = "System"
@@ -32,7 +32,7 @@ def open_action(
     reason: str,
     actor: Admin | None,
     status: ActionStatus,
-    partner_id: int = HOUSE_PARTNER_ID,
+    partner_id: int | None = None,
     charge_point_id: int | None = None,
     info: str | None = None,
     command: str | None = None,
@@ -43,12 +43,14 @@ def open_action(
 ) -> Action:
     """Write the row of an action and flush, so that it has its number. ``actor`` None: a rule of the system.
 
+    ``partner_id``: whose row it is, by default whoever it is done on behalf of: a partner, else the operator.
     ``user_id``: a driver whose pages hear of it beside those of the charge point.
 
     Raises ReasonRequired.
     """
     if not reason.strip():
         raise ReasonRequired("a reason is required; it is kept in the Actions log")
+    partner_id = partner_id or principal.current().partner_id or HOUSE_PARTNER_ID
     action = Action(
         partner_id=partner_id,
         created_at=now,

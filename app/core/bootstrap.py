@@ -30,7 +30,7 @@ BEGIN
     CREATE ROLE sync_partner_login LOGIN INHERIT; END IF;
 END $$;
 GRANT sync_staff TO sync_app;
-GRANT sync_partner TO sync_partner_login;
+GRANT sync_partner TO sync_partner_login WITH INHERIT TRUE, SET FALSE;
 """
 
 
@@ -67,6 +67,12 @@ def prepare(admin_url: str, config: Config) -> str:
     except psycopg.OperationalError as error:
         raise ConfigurationError(f"the database does not answer: {str(error).strip().splitlines()[-1]}") from None
     return ours
+
+
+def partner_url(app_url: str, config: Config) -> str:
+    """With which login partners' admins read: PARTNER_DATABASE_URL, or the one that ``prepare`` made."""
+    login = "sync_partner_login"
+    return config.partner_database_url or with_login(app_url, login, derived_password(config.secret_key, login))
 
 
 def _works(url: str) -> bool:
@@ -123,7 +129,7 @@ def _create_database(connection: psycopg.Connection[Any]) -> None:
 
 
 def _grant(connection: psycopg.Connection[Any]) -> None:
-    """Rights in this database: staff on all of the owner's tables, partners on nothing yet."""
+    """Rights in this database: staff on all of the owner's tables; what partners may read, migrations say."""
     name = connection.info.dbname
     connection.execute(
         sql.SQL("GRANT CONNECT ON DATABASE {} TO sync_app, sync_partner_login").format(sql.Identifier(name))

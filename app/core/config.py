@@ -52,6 +52,8 @@ class Config:
     trusted_proxies: tuple[Network, ...] = ()
     #: in which header a proxy of ours passes the client certificate
     client_cert_header: str | None = None
+    #: with which login partners' admins read, where it cannot be derived
+    partner_database_url: str | None = None
 
     @property
     def embedded(self) -> bool:
@@ -98,6 +100,7 @@ def load(environ: os._Environ[str] | dict[str, str] = os.environ) -> Config:
         client_ca=Path(client_ca).expanduser() if client_ca else None,
         trusted_proxies=proxies,
         client_cert_header=header,
+        partner_database_url=environ.get("PARTNER_DATABASE_URL") or None,
     )
 
 

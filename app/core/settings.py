@@ -16,8 +16,9 @@ from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.core import events, vault
+from app.core import events, principal, vault
 from app.core.audit import record_change
+from app.core.db import system_session
 from app.core.models import HOUSE_PARTNER_ID, Admin, Setting
 from app.core.setting_definitions import BILLING_STRATEGIES as BILLING_STRATEGIES
 from app.core.setting_definitions import DEFINITIONS as DEFINITIONS
@@ -67,7 +68,11 @@ def _stored(session: Session) -> dict[str, Any]:
     if time.monotonic() - _cached_at <= CACHE_SECONDS:
         return _cache
     before = _forgotten
-    found = {row.key: row.value for row in session.execute(select(Setting.key, Setting.value))}
+    if principal.current().is_confined:  # partners have no right to the table; what is kept here serves everybody
+        with system_session() as own:
+            found = {row.key: row.value for row in own.execute(select(Setting.key, Setting.value))}
+    else:
+        found = {row.key: row.value for row in session.execute(select(Setting.key, Setting.value))}
     if before == _forgotten:  # else it changed while the database answered
         _cache, _cached_at = found, time.monotonic()
     return found

@@ -1,4 +1,7 @@
-"""Many rows at once: numbers reserved from a table's sequence, rows written by COPY, in the session's transaction."""
+"""Many rows at once: numbers reserved from a table's sequence, rows written by COPY, in the session's transaction.
+
+By way of a temporary table: PostgreSQL refuses COPY into tables with row-level security.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +29,18 @@ def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterab
     """Write rows by COPY, after what the session has pending. Returns how many."""
     session.flush()
     connection = cast("psycopg.Connection[Any]", session.connection().connection.driver_connection)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-        sql.Identifier(table), sql.SQL(", ").join(map(sql.Identifier, columns))
-    )
+    names = sql.SQL(", ").join(map(sql.Identifier, columns))
+    made = sql.SQL("CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA")
     count = 0
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for row in rows:
-            copy.write_row([value.value if isinstance(value, enum.Enum) else value for value in row])
-            count += 1
+    with connection.cursor() as cursor:
+        cursor.execute(made.format(names, sql.Identifier(table)))
+        with cursor.copy("COPY incoming FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row([value.value if isinstance(value, enum.Enum) else value for value in row])
+                count += 1
+        moved = sql.SQL("INSERT INTO {} ({}) SELECT * FROM incoming")
+        cursor.execute(moved.format(sql.Identifier(table), names))
+        cursor.execute("DROP TABLE incoming")
     return count
 
 
