@@ -140,7 +140,7 @@ def identify_session(
     outcome = _admit(session, row, station, id_tag, answer, remote, now, reservation_id)
     if remote is not None and remote.status is SessionStatus.PENDING:
         for hold in holds.holds_of(session, session_id=remote.id):
-            hold.session_id = row.id
+            hold.session_id, hold.partner_id = row.id, row.partner_id
         event = SessionEvent.START_REFUSED
         fail_session(session, remote, event=event, reason=f"The car was plugged in already: it is session {row.id}")
     session.flush()

@@ -12,6 +12,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     CheckConstraint,
+    Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -29,7 +30,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.db import Base
 from app.core.files import StoredFile
-from app.core.permissions import Permission, known
+from app.core.permissions import PARTNER_GRANTABLE, Permission, known
 from app.core.types import BigId, JsonDict, LabelledEnum, Text120, Text255, enum_type
 
 #: The operator itself, as owner of rows: partner 1, made by the first migration (docs/adr/0003).
@@ -44,13 +45,18 @@ class AdminStatus(LabelledEnum):
 
 
 class Role(Base):
-    """A named set of permissions. Built-in ones follow the code and cannot be edited."""
+    """A named set of permissions. Built-in ones follow the code and cannot be edited.
+
+    A role ``for_partner`` is for admins of partners, and for them only. Manual, "Partner Roles".
+    """
 
     __tablename__ = "role"
+    __table_args__ = (UniqueConstraint("id", "for_partner", name="uq_role_id_for_partner"),)
 
     id: Mapped[BigId]
     name: Mapped[Text120] = mapped_column(unique=True)
     built_in: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    for_partner: Mapped[bool] = mapped_column(Boolean, default=False, server_default=text("false"))
     permission_names: Mapped[list[str]] = mapped_column(ARRAY(String(80)), server_default=text("'{}'"))
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
@@ -58,8 +64,9 @@ class Role(Base):
 
     @property
     def permissions(self) -> frozenset[Permission]:
-        """The permissions the role grants."""
-        return known(self.permission_names)
+        """The permissions the role grants; to a partner never more than partners may have, whatever is stored."""
+        granted = known(self.permission_names)
+        return granted & PARTNER_GRANTABLE if self.for_partner else granted
 
     def __str__(self) -> str:
         return self.name
@@ -72,6 +79,9 @@ class Admin(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     __table_args__ = (
         Index("uq_admin_email_lower", func.lower(text("email")), unique=True),
         CheckConstraint("email LIKE '%_@_%'", name="email_form"),
+        CheckConstraint(f"partner_id <> {HOUSE_PARTNER_ID}", name="not_of_the_house"),
+        # an admin of a partner has a role for partners, and nobody else has
+        ForeignKeyConstraint(["role_id", "for_partner"], ["role.id", "role.for_partner"], name="fk_admin_role_kind"),
     )
 
     id: Mapped[BigId]
@@ -81,6 +91,8 @@ class Admin(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     status: Mapped[AdminStatus] = mapped_column(enum_type(AdminStatus, "admin_status"), server_default="active")
     role_id: Mapped[int] = mapped_column(ForeignKey("role.id"), index=True)
     partner_id: Mapped[int | None] = mapped_column(ForeignKey("partner.id"), index=True)
+    #: whether it is an admin of a partner, as the database says it
+    for_partner: Mapped[bool | None] = mapped_column(Boolean, Computed("partner_id IS NOT NULL", persisted=True))
     locale: Mapped[str] = mapped_column(String(16), server_default="en")
     timezone: Mapped[str | None] = mapped_column(String(64))
     preferences: Mapped[JsonDict] = mapped_column(server_default=text("'{}'::jsonb"))
@@ -89,7 +101,7 @@ class Admin(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     last_login_at: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
-    role: Mapped[Role] = relationship(lazy="joined", innerjoin=True)
+    role: Mapped[Role] = relationship(lazy="joined", innerjoin=True, primaryjoin="foreign(Admin.role_id) == Role.id")
 
     __mapper_args__ = {"version_id_col": version}
 
@@ -198,11 +210,7 @@ class Action(Base):
     __tablename__ = "action"
     __table_args__ = (
         ForeignKeyConstraint(
-            ["charge_point_id", "partner_id"],
-            ["charge_point.id", "charge_point.partner_id"],
-            name="fk_action_charge_point",
-            onupdate="CASCADE",
-            ondelete="CASCADE",
+            ["charge_point_id"], ["charge_point.id"], name="fk_action_charge_point", ondelete="CASCADE"
         ),
         Index("ix_action_charge_point_id_id", "charge_point_id", "id"),
         Index("ix_action_target", "target_type", "target_id", "id"),

@@ -191,12 +191,72 @@ SUPER_USER = frozenset(Permission)
 OPERATOR = frozenset(p for p in Permission if not p.startswith(("configuration.admin.", "configuration.role.")))
 ANALYST = frozenset(p for p in Permission if p.section in ("activity", "analytics"))
 
+#: what a partner's admins may be allowed at all: pages that show a partner its own rows (manual, "Partner Roles")
+PARTNER_GRANTABLE = frozenset(
+    {
+        Permission.DASHBOARD_VIEW,
+        Permission.AUTHORIZATION_VIEW,
+        Permission.AUTHORIZATION_EXPORT,
+        Permission.SESSION_VIEW,
+        Permission.SESSION_EXPORT,
+        Permission.SESSION_STOP,
+        Permission.RESERVATION_VIEW,
+        Permission.RESERVATION_EXPORT,
+        Permission.TRANSACTION_VIEW,
+        Permission.TRANSACTION_EXPORT,
+        Permission.CHARGE_POINT_VIEW,
+        Permission.CHARGE_POINT_EXPORT,
+        Permission.CHARGE_POINT_COMMAND,
+        Permission.ZONE_VIEW,
+        Permission.ZONE_EXPORT,
+        Permission.LOCATION_VIEW,
+        Permission.LOCATION_EXPORT,
+        Permission.ADMIN_VIEW,
+        Permission.ADMIN_CREATE,
+        Permission.ADMIN_EDIT,
+        Permission.ADMIN_DELETE,
+        Permission.COMPANY_VIEW,
+        Permission.COMPANY_EDIT,
+    }
+)
+PARTNER_ANALYST = frozenset(
+    {
+        Permission.DASHBOARD_VIEW,
+        Permission.AUTHORIZATION_VIEW,
+        Permission.SESSION_VIEW,
+        Permission.RESERVATION_VIEW,
+        Permission.TRANSACTION_VIEW,
+    }
+)
+PARTNER_OPERATOR = PARTNER_ANALYST | {
+    Permission.CHARGE_POINT_VIEW,
+    Permission.CHARGE_POINT_COMMAND,
+    Permission.SESSION_STOP,  # a part of remote control
+    Permission.ZONE_VIEW,
+    Permission.LOCATION_VIEW,
+}
+PARTNER_OWNER = PARTNER_OPERATOR | {
+    Permission.ADMIN_VIEW,
+    Permission.ADMIN_CREATE,
+    Permission.ADMIN_EDIT,
+    Permission.ADMIN_DELETE,
+    Permission.COMPANY_VIEW,
+    Permission.COMPANY_EDIT,
+}
+
 #: name → permissions of the roles every system has (manual, "Admin Accounts"). They cannot be edited.
-BUILT_IN_ROLES: dict[str, frozenset[Permission]] = {
+STAFF_ROLES: dict[str, frozenset[Permission]] = {
     "Super User": SUPER_USER,
     "Operator": OPERATOR,
     "Analyst": ANALYST,
 }
+#: the same for admins of partners (manual, "Partner Roles")
+PARTNER_ROLES: dict[str, frozenset[Permission]] = {
+    "Partner Owner": PARTNER_OWNER,
+    "Partner Operator": PARTNER_OPERATOR,
+    "Partner Analyst": PARTNER_ANALYST,
+}
+BUILT_IN_ROLES = {**STAFF_ROLES, **PARTNER_ROLES}
 
 
 def can(permission: str | Permission) -> bool:

@@ -16,7 +16,7 @@ from app.core.db import OWNER_ROLE, plain_url
 from app.core.models import Admin, Role
 from app.core.partitions import create_partitions
 from app.core.passwords import hash_password
-from app.core.permissions import BUILT_IN_ROLES
+from app.core.permissions import BUILT_IN_ROLES, PARTNER_ROLES
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 _LOCK = 0x5359_4D47
@@ -66,7 +66,7 @@ def seed_roles(session: Session) -> None:
         names = sorted(permission.value for permission in permissions)
         role = stored.get(name)
         if role is None:
-            session.add(Role(name=name, built_in=True, permission_names=names))
+            session.add(Role(name=name, built_in=True, for_partner=name in PARTNER_ROLES, permission_names=names))
         elif role.permission_names != names:
             role.permission_names = names
     session.flush()

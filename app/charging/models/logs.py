@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Identity, Index, Integer, String, Text, text
+from sqlalchemy import BigInteger, ForeignKey, Identity, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from app.assets.models import ConnectionStatus, ReportedStatus
-from app.charging.models.ownership import of_charge_point
+from app.charging.models.ownership import at_charge_point
 from app.core.db import Base
 from app.core.types import BigId, JsonDict, LabelledEnum, Text255, enum_type
 
@@ -35,7 +35,7 @@ class CommunicationLog(Base):
 
     __tablename__ = "communication_log"
     __table_args__ = (
-        of_charge_point("communication_log"),
+        at_charge_point("communication_log"),
         Index("ix_communication_log_charge_point_id_at", "charge_point_id", "at"),
         BY_MONTH,
     )
@@ -56,7 +56,7 @@ class NetworkStatusLog(Base):
 
     __tablename__ = "network_status_log"
     __table_args__ = (
-        of_charge_point("network_status_log"),
+        at_charge_point("network_status_log"),
         Index("ix_network_status_log_charge_point_id_at", "charge_point_id", "at"),
         BY_MONTH,
     )
@@ -74,7 +74,7 @@ class HardwareStatusLog(Base):
 
     __tablename__ = "hardware_status_log"
     __table_args__ = (
-        of_charge_point("hardware_status_log"),
+        at_charge_point("hardware_status_log"),
         Index("ix_hardware_status_log_charge_point_id_at", "charge_point_id", "at"),
         BY_MONTH,
     )
@@ -114,13 +114,13 @@ class StrayMessage(Base):
 
     __tablename__ = "stray_message"
     __table_args__ = (
-        of_charge_point("stray_message"),
+        at_charge_point("stray_message"),
         Index("ix_stray_message_charge_point_id_id", "charge_point_id", "id"),
     )
 
     id: Mapped[BigId]
     at: Mapped[datetime] = mapped_column(index=True)
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     action: Mapped[str] = mapped_column(String(60))
     payload: Mapped[JsonDict]

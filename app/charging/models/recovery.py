@@ -16,7 +16,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.assets.models import ChargePoint, Evse
-from app.charging.models.ownership import of_charge_point
+from app.charging.models.ownership import at_charge_point
 from app.core.db import Base
 from app.core.models import Action
 from app.core.types import BigId, LabelledEnum, Text255, enum_type
@@ -36,7 +36,7 @@ class Recovery(Base):
 
     __tablename__ = "recovery"
     __table_args__ = (
-        of_charge_point("recovery"),
+        at_charge_point("recovery"),
         Index(
             "uq_recovery_running",
             "charge_point_id",
@@ -48,7 +48,7 @@ class Recovery(Base):
     )
 
     id: Mapped[BigId]
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     evse_id: Mapped[int | None] = mapped_column(ForeignKey("evse.id", ondelete="SET NULL"))
     network_id: Mapped[int] = mapped_column(Integer)
@@ -94,7 +94,7 @@ class Outage(Base):
 
     __tablename__ = "outage"
     __table_args__ = (
-        of_charge_point("outage"),
+        at_charge_point("outage"),
         Index("uq_outage_open", "charge_point_id", unique=True, postgresql_where=text("ended_at IS NULL")),
         Index("ix_outage_charge_point_id_id", "charge_point_id", "id"),
         Index(
@@ -105,7 +105,7 @@ class Outage(Base):
     )
 
     id: Mapped[BigId]
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     began_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]

@@ -35,12 +35,7 @@ class Reservation(Base):
 
     __tablename__ = "reservation"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["evse_id", "partner_id"],
-            ["evse.id", "evse.partner_id"],
-            name="fk_reservation_evse",
-            onupdate="CASCADE",
-        ),
+        ForeignKeyConstraint(["evse_id"], ["evse.id"], name="fk_reservation_evse"),
         CheckConstraint("expires_at > created_at", name="expires_after_creation"),
         Index("uq_reservation_open_evse", "evse_id", unique=True, postgresql_where=text(OPEN_RESERVATION_SQL)),
         Index("ix_reservation_open_expires_at", "expires_at", postgresql_where=text(OPEN_RESERVATION_SQL)),
@@ -50,7 +45,7 @@ class Reservation(Base):
     )
 
     id: Mapped[BigId]
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     evse_id: Mapped[int] = mapped_column(BigInteger)
     user_id: Mapped[int] = mapped_column(ForeignKey("user_account.id"))

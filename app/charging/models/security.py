@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.assets.models import ChargePoint
-from app.charging.models.ownership import of_charge_point
+from app.charging.models.ownership import at_charge_point, of_charge_point
 from app.core.db import Base
 from app.core.types import BigId, LabelledEnum, Text255, enum_type
 
@@ -27,13 +27,13 @@ class SecurityEvent(Base):
 
     __tablename__ = "security_event"
     __table_args__ = (
-        of_charge_point("security_event"),
+        at_charge_point("security_event"),
         Index("ix_security_event_charge_point_id_id", "charge_point_id", "id"),
     )
 
     id: Mapped[BigId]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     happened_at: Mapped[datetime]
     type: Mapped[str] = mapped_column(String(60))

@@ -27,6 +27,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.assets.models import ChargePoint, Evse
 from app.charging.lifecycle import PaymentStatus, SessionStatus
+from app.charging.models.ownership import at_charge_point
 from app.core.db import Base
 from app.core.types import Amount, BigId, EnergyWh, LabelledEnum, enum_type
 from app.crm.models import User
@@ -58,12 +59,7 @@ class Authorization(Base):
 
     __tablename__ = "authorization"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["charge_point_id", "partner_id"],
-            ["charge_point.id", "charge_point.partner_id"],
-            name="fk_authorization_charge_point",
-            onupdate="CASCADE",
-        ),
+        ForeignKeyConstraint(["charge_point_id"], ["charge_point.id"], name="fk_authorization_charge_point"),
         CheckConstraint("(result = 'rejected') = (reason IS NOT NULL)", name="reason_when_rejected"),
         Index("ix_authorization_charge_point_id_id", "charge_point_id", "id"),
         Index("ix_authorization_user_id_id", "user_id", "id"),
@@ -94,12 +90,8 @@ class ChargingSession(Base):
 
     __tablename__ = "charging_session"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["evse_id", "partner_id"],
-            ["evse.id", "evse.partner_id"],
-            name="fk_charging_session_evse",
-            onupdate="CASCADE",
-        ),
+        # its revenue stays with the partner it started under, also when the station changes hands meanwhile
+        ForeignKeyConstraint(["evse_id"], ["evse.id"], name="fk_charging_session_evse"),
         UniqueConstraint("id", "partner_id", name="uq_charging_session_id_partner_id"),
         Index(
             "uq_charging_session_start_key",
@@ -122,7 +114,7 @@ class ChargingSession(Base):
     )
 
     id: Mapped[BigId]
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     evse_id: Mapped[int] = mapped_column(BigInteger)
     user_id: Mapped[int | None] = mapped_column(ForeignKey("user_account.id"))
@@ -206,13 +198,7 @@ class MeterReading(Base):
 
     __tablename__ = "meter_reading"
     __table_args__ = (
-        ForeignKeyConstraint(
-            ["charge_point_id", "partner_id"],
-            ["charge_point.id", "charge_point.partner_id"],
-            name="fk_meter_reading_charge_point",
-            onupdate="CASCADE",
-            ondelete="CASCADE",
-        ),
+        at_charge_point("meter_reading"),
         Index("ix_meter_reading_session_id_measured_at", "session_id", "measured_at"),
         Index("ix_meter_reading_charge_point_id", "charge_point_id", "received_at"),
         {"postgresql_partition_by": "RANGE (received_at)"},

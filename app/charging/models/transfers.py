@@ -19,7 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.assets.models import ChargePoint, FirmwareFile
-from app.charging.models.ownership import of_charge_point
+from app.charging.models.ownership import at_charge_point, of_charge_point
 from app.core.db import Base
 from app.core.files import StoredFile
 from app.core.models import Action
@@ -73,7 +73,7 @@ class DiagnosticsRequest(Base):
 
     __tablename__ = "diagnostics_request"
     __table_args__ = (
-        of_charge_point("diagnostics_request"),
+        at_charge_point("diagnostics_request"),
         Index("ix_diagnostics_request_charge_point_id_id", "charge_point_id", "id"),
         Index(
             "ix_diagnostics_request_awaited",
@@ -83,7 +83,7 @@ class DiagnosticsRequest(Base):
     )
 
     id: Mapped[BigId]
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     kind: Mapped[DiagnosticsKind] = mapped_column(enum_type(DiagnosticsKind, "diagnostics_kind"))
     status: Mapped[TransferStatus] = mapped_column(
@@ -129,7 +129,7 @@ class FirmwareUpdate(Base):
 
     __tablename__ = "firmware_update"
     __table_args__ = (
-        of_charge_point("firmware_update"),
+        at_charge_point("firmware_update"),
         Index("ix_firmware_update_charge_point_id_id", "charge_point_id", "id"),
         Index(
             "ix_firmware_update_unsettled",
@@ -139,7 +139,7 @@ class FirmwareUpdate(Base):
     )
 
     id: Mapped[BigId]
-    partner_id: Mapped[int] = mapped_column(BigInteger)
+    partner_id: Mapped[int] = mapped_column(ForeignKey("partner.id"))
     charge_point_id: Mapped[int] = mapped_column(BigInteger)
     firmware_file_id: Mapped[int | None] = mapped_column(ForeignKey("firmware_file.id", ondelete="SET NULL"))
     location: Mapped[str] = mapped_column(Text)

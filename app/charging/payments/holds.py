@@ -127,7 +127,7 @@ def _is_open() -> tuple[ColumnElement[bool], ...]:
 def take_up(session: Session, hold: Transaction, *, row: ChargingSession) -> None:
     """Give a locked hold to the session that it pays for. Flushes."""
     if hold.session_id is None:
-        hold.session_id = row.id
+        hold.session_id, hold.partner_id = row.id, row.partner_id
         session.flush()
 
 
