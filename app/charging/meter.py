@@ -38,6 +38,8 @@ class SessionMeter:
     """A session's meter as the gateway remembers it. ``running`` False: readings are kept, and change nothing."""
 
     session_id: int
+    #: whose session it is: the owner of the station may be another by now
+    partner_id: int
     evse_id: int
     max_power_w: int | None
     register: RegisterState | None
@@ -222,6 +224,7 @@ def load_meter(
     row, max_power_w = found
     return SessionMeter(
         session_id=row.id,
+        partner_id=row.partner_id,
         evse_id=row.evse_id,
         max_power_w=max_power_w,
         register=register_state(row) if row.started_at is not None else None,
@@ -262,7 +265,7 @@ def record(
         events.publish_soon(
             {
                 "name": "session.metered",
-                "partner_id": station.partner_id,
+                "partner_id": delivery.rows[-1].partner_id,
                 "session_id": delivery.advance.session_id,
                 "charge_point_id": station.id,
             }
@@ -306,7 +309,7 @@ def prepare(
         rows.append(
             Row(
                 received_at=now,
-                partner_id=station.partner_id,
+                partner_id=meter.partner_id if meter else station.partner_id,
                 charge_point_id=station.id,
                 evse_id=meter.evse_id if meter else evse_id,
                 session_id=meter.session_id if meter else None,
