@@ -58,6 +58,7 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.expire_vouchers, timedelta(minutes=1)),
     Entry(tasks.tend_receipts, timedelta(seconds=30)),
     Entry(tasks.send_mails, timedelta(seconds=10)),
+    Entry(tasks.send_sms, timedelta(seconds=10)),
     Entry(tasks.configure_stations, timedelta(seconds=5)),
     Entry(tasks.watch_transfers, timedelta(seconds=10)),
     Entry(tasks.forget_files, timedelta(hours=1), timeout=timedelta(minutes=30)),

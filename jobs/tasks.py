@@ -19,7 +19,7 @@ from app.charging.security import clockwork as certificate_clockwork
 from app.charging.trials import asking as trials_asked
 from app.charging.trials import running as trials
 from app.charging.upkeep import boot_recipe, diagnostics, firmware
-from app.core import mail_delivery, partitions, settings
+from app.core import mail_delivery, partitions, settings, sms
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import OWNER_ROLE, db, plain_url, transaction
@@ -97,6 +97,16 @@ def send_mails() -> bool:
 def deliver_mails() -> int:
     """Send what is due in the outbox; no transaction is open while the server is spoken to."""
     return mail_delivery.send_due(transaction, clock=utcnow)
+
+
+def send_sms() -> bool:
+    """Send the SMS that are due, beside the other jobs: the processor may take its time."""
+    return run_beside(current_app._get_current_object(), deliver_sms)  # type: ignore[attr-defined]
+
+
+def deliver_sms() -> int:
+    """Send the SMS that are due; no transaction is open while the processor is spoken to."""
+    return sms.send_due(transaction, clock=utcnow)
 
 
 def perform_payments() -> bool:

@@ -430,17 +430,17 @@ def test_resend_and_cancel(session: Session, inbox: Inbox) -> None:
     olga = make.admin(session)
     mail = write(session)
     mail_id = mail.id
-    action = outbox.cancel(session, mail=mail, reason="Nobody needs it", actor=olga, now=NOW)
+    action = outbox.cancel(session, message=mail, reason="Nobody needs it", actor=olga, now=NOW)
     session.commit()
     assert (action.name, action.target_type, action.target_id) == ("Cancel mail", "mail", mail_id)
     assert send() == 0
     with pytest.raises(outbox.NotWaiting):
-        outbox.cancel(session, mail=again(session, mail_id), reason="Again", actor=olga, now=NOW)
+        outbox.cancel(session, message=again(session, mail_id), reason="Again", actor=olga, now=NOW)
     session.rollback()
-    outbox.resend(session, mail=again(session, mail_id), reason="I do", actor=olga, now=NOW)
+    outbox.resend(session, message=again(session, mail_id), reason="I do", actor=olga, now=NOW)
     session.commit()
     assert send() == 1
-    outbox.resend(session, mail=again(session, mail_id), reason="Lost it", actor=olga, now=NOW)
+    outbox.resend(session, message=again(session, mail_id), reason="Lost it", actor=olga, now=NOW)
     session.commit()
     assert send() == 1
     assert len({message["Message-ID"] for _, _, message in inbox.kept}) == 1

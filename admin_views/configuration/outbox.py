@@ -27,12 +27,12 @@ TEST_PERMISSION = "configuration.mail.edit"
 
 def resend(obj: Mail, form: ReasonForm, *, reason: str, actor: Admin) -> Action:
     """Send it (again) at once."""
-    return outbox.resend(db.session(), mail=obj, reason=reason, actor=actor, now=utcnow())
+    return outbox.resend(db.session(), message=obj, reason=reason, actor=actor, now=utcnow())
 
 
 def cancel(obj: Mail, form: ReasonForm, *, reason: str, actor: Admin) -> Action:
     """Never send it."""
-    return outbox.cancel(db.session(), mail=obj, reason=reason, actor=actor, now=utcnow())
+    return outbox.cancel(db.session(), message=obj, reason=reason, actor=actor, now=utcnow())
 
 
 def _text(view: Any, context: Any, obj: Mail, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The outbox: a mail is a row in the transaction that gives rise to it; a job sends it (``app.core.outgoing_mail``).
+"""The outbox: a mail is a row in the transaction that gives rise to it; a job sends it (``app.core.mail_delivery``).
 
 What is rolled back is never mailed, and what is committed is mailed also when the mail server is away for a day.
 """

@@ -29,7 +29,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.db import Base
-from app.core.files import StoredFile
+from app.core.messages import Mail as Mail
+from app.core.messages import MessageStatus as MailStatus  # noqa: F401  # what those who write mails call it
+from app.core.messages import SmsMessage as SmsMessage
 from app.core.permissions import PARTNER_GRANTABLE, Permission, known
 from app.core.types import BigId, JsonDict, LabelledEnum, Text120, Text255, enum_type
 
@@ -263,47 +265,3 @@ class ApiToken(Base):
 
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"
-
-
-class MailStatus(LabelledEnum):
-    """What became of a mail."""
-
-    WAITING = "waiting", "Waiting"
-    SENT = "sent", "Sent"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
-
-
-class Mail(Base):
-    """The outbox: a mail is a row in the transaction that gives rise to it, and sent by a job.
-
-    ``key`` is what the mail is about (``outage:17``): a second one of the same key and recipient is not written.
-    """
-
-    __tablename__ = "mail"
-    __table_args__ = (
-        UniqueConstraint("key", "recipient", name="uq_mail_key_recipient"),
-        Index("ix_mail_waiting", "next_attempt_at", postgresql_where=text("status = 'waiting'")),
-    )
-
-    id: Mapped[BigId]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-    key: Mapped[Text120]
-    recipient: Mapped[Text255]
-    subject: Mapped[Text255]
-    body: Mapped[str] = mapped_column(Text)
-    html: Mapped[str | None] = mapped_column(Text)
-    #: the key of the earlier mail that this one is an answer to: both stand in one thread
-    answers: Mapped[str | None] = mapped_column(String(120))
-    #: a stored file that goes with it
-    attachment_id: Mapped[int | None] = mapped_column(ForeignKey("stored_file.id"))
-    status: Mapped[MailStatus] = mapped_column(enum_type(MailStatus, "mail_status"), server_default="waiting")
-    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    sent_at: Mapped[datetime | None]
-    error: Mapped[str | None] = mapped_column(Text)
-
-    attachment: Mapped[StoredFile | None] = relationship()
-
-    def __str__(self) -> str:
-        return self.subject

@@ -21,6 +21,8 @@ from sqlalchemy.orm import Session
 from app.core import settings, vault
 from app.core.mail import one_line
 from app.core.models import Mail
+from app.core.outbox import MessageRefused as MailRefused
+from app.core.outbox import ServerAway as ServerAway
 
 #: for connecting and for each answer
 TIMEOUT_S = 20.0
@@ -30,18 +32,6 @@ _ADDRESS = re.compile(r"[^@\s,;<>\"\x00-\x1f\x7f]+@[^@\s,;<>\"\x00-\x1f\x7f]+")
 
 class MailNotSetUp(Exception):
     """No mail can be sent as Settings stand; the message says what is missing. Mails wait."""
-
-
-class ServerAway(Exception):
-    """The server could not be reached, refused us, or broke off: any mail may be sent later."""
-
-
-class MailRefused(Exception):
-    """The server does not take this mail."""
-
-    def __init__(self, message: str, *, permanent: bool) -> None:
-        super().__init__(message)
-        self.permanent = permanent
 
 
 @dataclass(frozen=True, slots=True)
