@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import structlog
 from flask import (
     Blueprint,
     Flask,
     abort,
     current_app,
     flash,
+    g,
+    has_app_context,
     make_response,
     redirect,
     render_template,
@@ -26,13 +30,14 @@ from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
 from flask_login import LoginManager, current_user, login_required, login_user, logout_user
 from markupsafe import Markup
+from sqlalchemy.exc import OperationalError
 from wtforms import PasswordField, StringField, validators
 
 from admin_views import formats, login_cli
 from admin_views.base import safe_next
 from admin_views.widgets.access import refuse_anonymous
 from admin_views.widgets.fields import ChoiceField, TimezoneField
-from app.core import sign_in
+from app.core import admin_sessions, principal, sign_in
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.i18n import LANGUAGES
@@ -42,11 +47,30 @@ from app.core.passwords import MINIMUM_LENGTH, WeakPassword
 ATTEMPTS = "10 per minute; 50 per hour"
 REFUSED = "The e-mail or the password is wrong, or the account is disabled."
 
+#: pages on which a partner's admin changes what is its own, but no right of the database is given for it: their
+#: requests that change something run on behalf of it (``app.core.principal``); what they read, ``scope`` narrows
+ON_BEHALF = frozenset({"auth", "admin_account", "api_token", "company"})
+
+log = structlog.get_logger(__name__)
+#: where a request keeps which sign-in it belongs to
+SIGN_IN = "sync.sign_in"
+#: what open pages ask by themselves: no sign of an admin who is there
+UNATTENDED = frozenset({"live.stream"})
+
 blueprint = Blueprint("auth", __name__)
 manager = LoginManager()
 manager.login_view = "auth.login"
 manager.session_protection = None  # admins in the field change their address all the time
 manager.unauthorized_handler(refuse_anonymous)
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A sign-in by its key, its number and whose it is."""
+
+    key: str
+    id: int
+    admin_id: int
 
 
 class AccountForm(BaseForm):
@@ -84,13 +108,28 @@ class PasswordForm(BaseForm):
 
 
 @manager.user_loader
-def load_admin(text: str) -> Admin | None:
-    """The admin of a session; None ends it: when the account is disabled or gone, or its epoch was raised."""
-    number, _, epoch = text.partition(".")
-    if not (number.isdigit() and epoch.isdigit()) or len(number) > 18:
-        return None
-    admin = db.session.get(Admin, int(number))
-    return admin if admin is not None and admin.is_active and str(admin.session_epoch) == epoch else None
+def load_admin(key: str) -> Admin | None:
+    """The admin of a sign-in by the key its cookie carries; None when it is over: nothing of it is kept in memory.
+
+    Who is bound to a partner afterwards is loaded again, within what that may see (``confine``).
+    """
+    found: SignedIn | None = request.environ.get(SIGN_IN)
+    if found is None or found.key != key:
+        now = utcnow()
+        row = admin_sessions.find(db.session(), key, now=now)
+        if row is None:
+            return None
+        found = SignedIn(key, row.id, row.admin_id)
+        if request.endpoint not in UNATTENDED and admin_sessions.note_seen(db.session(), row, now=now):
+            db.session.commit()
+        request.environ[SIGN_IN] = found
+    return db.session.get(Admin, found.admin_id)
+
+
+def this_sign_in() -> SignedIn | None:
+    """The sign-in that this request belongs to."""
+    found: SignedIn | None = request.environ.get(SIGN_IN)
+    return found if current_user.is_authenticated else None
 
 
 def typed_email() -> str:
@@ -127,10 +166,21 @@ def login() -> Any:
 
 
 def begin_session(admin: Admin) -> None:
-    """Start a session that carries nothing of the one before."""
+    """Start a session that carries nothing of the one before, and commit its row."""
+    row, key = admin_sessions.begin(
+        db.session(),
+        admin=admin,
+        address=get_remote_address(),
+        agent=request.headers.get("User-Agent", ""),
+        now=utcnow(),
+    )
+    found = SignedIn(key, row.id, admin.id)
+    db.session.commit()
     session.clear()
     session.permanent = True
     login_user(admin)
+    session["_user_id"] = key
+    request.environ[SIGN_IN] = found
 
 
 def _refused(error: str, email: str, target: str) -> str:
@@ -142,6 +192,13 @@ def _refused(error: str, email: str, target: str) -> str:
 @blueprint.post("/logout")
 def logout() -> Any:
     """Sign out and forget everything of the session."""
+    here = this_sign_in()
+    if here is not None:
+        with principal.on_behalf():
+            admin_sessions.end(
+                db.session(), admin_id=here.admin_id, only=[here.id], why=admin_sessions.SIGNED_OUT, now=utcnow()
+            )
+            db.session.commit()
     logout_user()
     session.clear()
     return redirect(url_for("auth.login"), code=303)
@@ -181,14 +238,21 @@ def password() -> Any:
     form = PasswordForm(request.form)
     if form.validate():
         try:
-            sign_in.change_own_password(db.session(), admin=admin, old=form.old.data, new=form.new.data)
+            here = this_sign_in()
+            sign_in.change_own_password(
+                db.session(),
+                admin=admin,
+                old=form.old.data,
+                new=form.new.data,
+                keep=here.id if here else None,
+                now=utcnow(),
+            )
         except sign_in.WrongPassword as refusal:
             form.old.errors = [str(refusal)]
         except WeakPassword as refusal:
             form.new.errors = [f"Choose another one: {refusal}."]
         else:
             db.session.commit()
-            begin_session(admin)
             flash("Your password is changed. Your other sessions have ended.", "success")
             return redirect(url_for("auth.profile"), code=303)
     db.session.rollback()
@@ -230,9 +294,38 @@ def too_many(error: RateLimitExceeded) -> Any:
     return response
 
 
+def confine() -> None:
+    """Before any view: a partner's admin is bound to its partner, and found again within what that may see."""
+    if request.endpoint == "static" or not current_user.is_authenticated:
+        return
+    partner_id = current_user.partner_id
+    if partner_id is None:
+        return
+    changes = (
+        request.method not in ("GET", "HEAD", "OPTIONS")
+        and request.blueprint in ON_BEHALF
+        and not (request.endpoint or "").endswith(".run_action")
+    )
+    principal.bind(principal.Principal(partner_id, on_behalf=changes))
+    try:
+        if not current_user.is_authenticated:
+            abort(401)
+    except OperationalError:
+        log.exception("partners.cannot_connect")
+        abort(503, description="Partners cannot sign in: the operator has to set PARTNER_DATABASE_URL.")
+
+
+def _forget_admin() -> None:
+    """Who is signed in is loaded anew, as whoever the request is bound to now may see it."""
+    if has_app_context():
+        g.pop("_login_user", None)
+
+
 def init_app(app: Flask) -> None:
     """Sessions, the throttle, the door's pages and the command that makes an admin."""
     manager.init_app(app)
+    app.before_request(confine)
+    principal.before_change(_forget_admin)
     limiter = Limiter(
         key_func=get_remote_address,
         app=app,

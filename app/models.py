@@ -4,9 +4,10 @@ from app.assets import models as assets
 from app.billing import models as billing
 from app.charging import models as charging
 from app.content import models as content
+from app.core import account_models as accounts
 from app.core import models as core
 from app.crm import models as crm
 from app.partners import models as partners
 from app.tariffs import models as tariffs
 
-__all__ = ["assets", "billing", "charging", "content", "core", "crm", "partners", "tariffs"]
+__all__ = ["accounts", "assets", "billing", "charging", "content", "core", "crm", "partners", "tariffs"]

@@ -146,7 +146,7 @@ class AdminAccountView(BaseView):
         "id", "name", "email", "role.name", "status", "timezone", "created_at", "last_login_at",
     )  # fmt: skip
     load_options = (joinedload(Admin.role),)
-    audit_ignored = ("version", "preferences", "session_epoch", "last_login_at", "password_hash")
+    audit_ignored = ("version", "preferences", "last_login_at", "password_hash")
 
     form = AccountForm
     details_tabs = (

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.core import sign_in
+from app.core import admin_sessions, sign_in
 from app.core.actions import open_action
 from app.core.audit import record_change
 from app.core.models import Action, ActionStatus, Admin, AdminStatus, Role
@@ -110,7 +110,7 @@ def change_admin_status(
     require_within(actor, admin.permissions)
     if status is not AdminStatus.ACTIVE:
         _require_another_super_user(session, admin)
-        admin.session_epoch += 1
+        admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.DISABLED, now=now)
     before = admin.status
     admin.status = status
     session.flush()
@@ -128,7 +128,7 @@ def reset_password(
     require_within(actor, admin.permissions)
     made = None if password else generated_password()
     admin.password_hash = hash_password(password or made or "")
-    admin.session_epoch += 1
+    admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.NEW_PASSWORD, now=now)
     session.flush()
     _audit(session, actor, "change", admin, {"password": "old"}, {"password": "new"})
     return _log(session, RESET_PASSWORD, admin, None, reason, actor, now), made
@@ -137,8 +137,7 @@ def reset_password(
 def end_sessions(session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime) -> Action:
     """Sign an admin out wherever they are signed in; flushes. Raises BeyondOwnPermissions, ReasonRequired."""
     require_within(actor, admin.permissions)
-    admin.session_epoch += 1
-    session.flush()
+    admin_sessions.end(session, admin_id=admin.id, why=f"Ended by {actor.name if actor else 'a command'}", now=now)
     return _log(session, END_SESSIONS, admin, None, reason, actor, now)
 
 

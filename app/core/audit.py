@@ -15,7 +15,7 @@ from app.core.models import Admin, AuditEntry
 SYSTEM = "System"
 
 #: never written to the audit, whatever changes
-SECRET_FIELDS = frozenset({"password", "password_hash", "session_epoch", "version"})
+SECRET_FIELDS = frozenset({"password", "password_hash", "version"})
 
 
 def plain(value: Any) -> Any:

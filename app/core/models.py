@@ -25,7 +25,7 @@ from sqlalchemy import (
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from app.core.db import Base
@@ -42,6 +42,7 @@ HOUSE_PARTNER_ID = 1
 class AdminStatus(LabelledEnum):
     """Whether an admin may sign in."""
 
+    INVITED = "invited", "Invited"
     ACTIVE = "active", "Active"
     DISABLED = "disabled", "Disabled"
 
@@ -98,9 +99,12 @@ class Admin(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
     locale: Mapped[str] = mapped_column(String(16), server_default="en")
     timezone: Mapped[str | None] = mapped_column(String(64))
     preferences: Mapped[JsonDict] = mapped_column(server_default=text("'{}'::jsonb"))
-    session_epoch: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     last_login_at: Mapped[datetime | None]
+    #: too many failed sign-ins: nobody gets in before; sign-ins that exist go on
+    locked_until: Mapped[datetime | None]
+    failed_sign_ins: Mapped[int] = mapped_column(Integer, default=0, server_default=text("0"))
+    failed_since: Mapped[datetime | None]
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
 
     role: Mapped[Role] = relationship(lazy="joined", innerjoin=True, primaryjoin="foreign(Admin.role_id) == Role.id")
@@ -118,8 +122,12 @@ class Admin(Base, UserMixin):  # type: ignore[misc]  # Flask-Login has no types
         return self.status == AdminStatus.ACTIVE
 
     def get_id(self) -> str:
-        """Id and epoch: raising the epoch ends every session of this admin at once."""
-        return f"{self.id}.{self.session_epoch}"
+        """Who it is. What a cookie carries is the key of one sign-in: ``app.core.admin_sessions``."""
+        return str(self.id)
+
+    def is_locked(self, now: datetime) -> bool:
+        """Whether nobody gets in by this account's password for the moment."""
+        return self.locked_until is not None and self.locked_until > now
 
     def __str__(self) -> str:
         return self.name
@@ -178,18 +186,45 @@ class AuditEntry(Base):
     """Who changed what from what to what. Append-only."""
 
     __tablename__ = "audit_entry"
-    __table_args__ = (Index("ix_audit_entry_object", "object_type", "object_id", "id"),)
+    __table_args__ = (
+        Index("ix_audit_entry_object", "object_type", "object_id", "id"),
+        Index("ix_audit_entry_object_type_id", "object_type", "id"),
+        Index("ix_audit_entry_admin_id_id", "admin_id", "id"),
+        Index("ix_audit_entry_event_id", "event", "id"),
+        Index("ix_audit_entry_words", "words", postgresql_using="gin"),
+    )
 
     id: Mapped[BigId]
     at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
     admin_id: Mapped[int | None] = mapped_column(ForeignKey("admin.id", ondelete="SET NULL"))
     admin_label: Mapped[Text255]
+    #: on whose behalf: the house, unless a partner's admin did it
+    partner_id: Mapped[int] = mapped_column(
+        BigInteger, server_default=text("coalesce(current_partner(), 1)"), index=True
+    )
     event: Mapped[str] = mapped_column(String(40))
     object_type: Mapped[str] = mapped_column(String(60))
     object_id: Mapped[str] = mapped_column(String(60))
     object_label: Mapped[Text255]
     before: Mapped[JsonDict]
     after: Mapped[JsonDict]
+    #: every word of it, for the list's search: a million entries are not read one by one
+    words: Mapped[Any] = mapped_column(
+        TSVECTOR,
+        Computed(
+            "to_tsvector('simple'::regconfig, object_label || ' ' || admin_label)"
+            " || jsonb_to_tsvector('simple'::regconfig, before, '[\"all\"]')"
+            " || jsonb_to_tsvector('simple'::regconfig, after, '[\"all\"]')",
+            persisted=True,
+        ),
+        deferred=True,
+        deferred_raiseload=True,
+    )
+
+    def __str__(self) -> str:
+        return f"{self.event} {self.object_label}"
+
+    __mapper_args__ = {"eager_defaults": False}
 
 
 class ActionStatus(LabelledEnum):

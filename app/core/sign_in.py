@@ -11,6 +11,7 @@ from datetime import datetime
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
+from app.core import admin_sessions
 from app.core.audit import record_change
 from app.core.models import Admin, AdminStatus, AuditEntry, Role
 from app.core.passwords import hash_password, needs_rehash, verify_password
@@ -80,15 +81,15 @@ def _record(session: Session, admin: Admin | None, event: str, address: str) -> 
     )
 
 
-def change_own_password(session: Session, *, admin: Admin, old: str, new: str) -> None:
-    """Set a new password and end every session of the admin (the caller signs this one in again). Flushes.
+def change_own_password(session: Session, *, admin: Admin, old: str, new: str, keep: int | None, now: datetime) -> None:
+    """Set a new password and end every other sign-in of the admin; ``keep`` is the number of this one. Flushes.
 
     Raises WrongPassword, or WeakPassword with what is wanted.
     """
     if not verify_password(admin.password_hash, old[:MAXIMUM_PASSWORD_LENGTH]):
         raise WrongPassword("This is not your present password.")
     admin.password_hash = hash_password(new[:MAXIMUM_PASSWORD_LENGTH])
-    admin.session_epoch += 1
+    admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.NEW_PASSWORD, now=now, keep=keep)
     record_change(
         session,
         actor=admin,

@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
-from admin_views.login import limiter_storage, load_admin
+from admin_views.login import limiter_storage
 from app.core.models import Admin, AdminStatus, AuditEntry
 from app.core.passwords import verify_password
 from tests.support.factories_dashboard import PASSWORD, Visitor, make_admin, signed_in, visitor
@@ -130,18 +130,12 @@ def test_disabling_an_admin_ends_its_session(session: Session, clean: Flask) -> 
     assert client.get("/account").status_code == 302
 
 
-def test_raising_the_epoch_ends_every_session(session: Session, clean: Flask) -> None:
-    admin = make_admin(session)
-    client = signed_in(clean, admin)
-    admin.session_epoch += 1
-    session.commit()
-    assert client.get("/account").status_code == 302
-
-
-@pytest.mark.parametrize("text", ["", "1", "abc.1", "1.abc", "1.1.1", "9" * 30 + ".1", "-1.1", "1.", ".1"])
-def test_a_strange_session_is_nobodys(session: Session, text: str) -> None:
+@pytest.mark.parametrize("key", ["", "1", "abc", "\x00", "9" * 3000, "1.1"])
+def test_a_strange_session_is_nobodys(session: Session, clean: Flask, door: Visitor, key: str) -> None:
     make_admin(session)
-    assert load_admin(text) is None
+    with door.session_transaction() as planted:
+        planted["_user_id"], planted["_fresh"] = key, True
+    assert door.get("/account").status_code == 302
 
 
 def test_the_eleventh_attempt_of_a_minute_waits(session: Session, door: Visitor) -> None:

@@ -25,6 +25,7 @@ from app.assets.models import (
 )
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import AuthorizationSource, ChargingSession
+from app.core import admin_sessions
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Admin, Role
@@ -65,11 +66,24 @@ def visitor(app: Flask) -> Visitor:
     return Visitor(app, app.response_class, use_cookies=True)
 
 
+def sign_in_key(app: Flask, admin: Admin) -> str:
+    """What the cookie of a new sign-in of that admin carries as ``_user_id``."""
+    number = admin.id
+    with app.app_context():
+        found = db.session.get_one(Admin, number)
+        _, key = admin_sessions.begin(
+            db.session(), admin=found, address="127.0.0.1", agent="Mozilla/5.0 (X11; Linux) Firefox/145.0", now=utcnow()
+        )
+        db.session.commit()
+    return key
+
+
 def signed_in(app: Flask, admin: Admin) -> Visitor:
     """A client with that admin's session, as signing in would have made it."""
     client = visitor(app)
+    key = sign_in_key(app, admin)
     with client.session_transaction() as cookie:
-        cookie["_user_id"] = admin.get_id()
+        cookie["_user_id"] = key
         cookie["_fresh"] = True
         cookie.permanent = True
     return client
