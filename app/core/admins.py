@@ -1,7 +1,8 @@
 """Admin accounts: who may work here, and what nobody can do to them. Manual, "Admin Accounts".
 
 The last active Super User stays; nobody disables, demotes or deletes themselves; nobody gives, or takes charge of,
-permissions that they do not have themselves. Roles are in ``roles``, signing in and one's own account in ``sign_in``.
+permissions that they do not have themselves. A partner's admins have roles for partners, nobody else has, and they
+manage the admins of their own partner only. Roles are in ``roles``, signing in and one's own account in ``sign_in``.
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ class BeyondOwnPermissions(AdminProtected):
     """Nobody gives, or takes charge of, permissions they do not have."""
 
 
+class NotOfOwnPartner(AdminProtected):
+    """A partner's admins make and manage the admins of their partner, and nobody else's."""
+
+
+class RoleOfOtherKind(AdminProtected):
+    """Roles for partners are for admins of partners, and the others for the operator's."""
+
+
 class AdminStatusUnchanged(AdminProtected):
     """The account has this status already."""
 
@@ -59,15 +68,25 @@ def create_account(
     password: str | None,
     timezone: str | None,
     actor: Admin | None,
+    partner_id: int | None = None,
 ) -> tuple[Admin, str | None]:
     """Make an account; flushes. Without a password one is made, and returned beside the account to be shown once.
 
-    Raises InvalidEmail, EmailTaken, WeakPassword, BeyondOwnPermissions.
+    ``partner_id``: the partner whose admin it will be, for good. Raises InvalidEmail, EmailTaken, WeakPassword,
+    BeyondOwnPermissions, NotOfOwnPartner, RoleOfOtherKind.
     """
+    require_reach(actor, partner_id)
+    require_kind(role, partner_id)
     require_within(actor, role.permissions)
     made = None if password else generated_password()
     admin = sign_in.create_admin(
-        session, email=email, name=name, role=role.name, password=password or made or "", actor=actor
+        session,
+        email=email,
+        name=name,
+        role=role.name,
+        password=password or made or "",
+        actor=actor,
+        partner_id=partner_id,
     )
     admin.timezone = timezone
     session.flush()
@@ -79,13 +98,15 @@ def change_account(
 ) -> None:
     """Change an account, audited; flushes. A change of role holds from the admin's next click.
 
-    Raises InvalidEmail, EmailTaken, NotOneself (own role), LastSuperUser, BeyondOwnPermissions.
+    Raises InvalidEmail, EmailTaken, NotOneself (own role), LastSuperUser, BeyondOwnPermissions, NotOfOwnPartner,
+    RoleOfOtherKind.
     """
     email = sign_in.checked_email(email)
     other = sign_in.find_admin(session, email)
     if other is not None and other.id != admin.id:
         raise EmailTaken("Another admin has this e-mail address.")
-    require_within(actor, admin.permissions)
+    require_charge_of(actor, admin)
+    require_kind(role, admin.partner_id)
     if role.id != admin.role_id:
         _require_other(actor, admin, "You cannot change your own role.")
         require_within(actor, role.permissions)
@@ -107,7 +128,7 @@ def change_admin_status(
     if admin.status is status:
         raise AdminStatusUnchanged(f"{admin.name} is {status.label.lower()} already.")
     _require_other(actor, admin, "You cannot change the status of your own account.")
-    require_within(actor, admin.permissions)
+    require_charge_of(actor, admin)
     if status is not AdminStatus.ACTIVE:
         _require_another_super_user(session, admin)
         admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.DISABLED, now=now)
@@ -125,7 +146,7 @@ def reset_password(
 
     Raises WeakPassword, BeyondOwnPermissions, ReasonRequired.
     """
-    require_within(actor, admin.permissions)
+    require_charge_of(actor, admin)
     made = None if password else generated_password()
     admin.password_hash = hash_password(password or made or "")
     admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.NEW_PASSWORD, now=now)
@@ -136,7 +157,7 @@ def reset_password(
 
 def end_sessions(session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime) -> Action:
     """Sign an admin out wherever they are signed in; flushes. Raises BeyondOwnPermissions, ReasonRequired."""
-    require_within(actor, admin.permissions)
+    require_charge_of(actor, admin)
     admin_sessions.end(session, admin_id=admin.id, why=f"Ended by {actor.name if actor else 'a command'}", now=now)
     return _log(session, END_SESSIONS, admin, None, reason, actor, now)
 
@@ -147,7 +168,7 @@ def delete_account(session: Session, *, admin: Admin, actor: Admin | None) -> No
     Raises NotOneself, LastSuperUser, BeyondOwnPermissions.
     """
     _require_other(actor, admin, "You cannot delete your own account.")
-    require_within(actor, admin.permissions)
+    require_charge_of(actor, admin)
     _require_another_super_user(session, admin)
     _audit(session, actor, "delete", admin, _facts(admin), {})
     session.delete(admin)
@@ -163,6 +184,26 @@ def generated_password() -> str:
 def _require_other(actor: Admin | None, admin: Admin, message: str) -> None:
     if actor is not None and actor.id == admin.id:
         raise NotOneself(message)
+
+
+def require_charge_of(actor: Admin | None, admin: Admin) -> None:
+    """Refuse unless the actor may take charge of this account. Raises NotOfOwnPartner, BeyondOwnPermissions."""
+    require_reach(actor, admin.partner_id)
+    require_within(actor, admin.permissions)
+
+
+def require_reach(actor: Admin | None, partner_id: int | None) -> None:
+    """Refuse with NotOfOwnPartner if the actor belongs to another partner; the operator's admins reach everybody."""
+    if actor is not None and actor.partner_id is not None and actor.partner_id != partner_id:
+        raise NotOfOwnPartner("You manage the admins of your own company only.")
+
+
+def require_kind(role: Role, partner_id: int | None) -> None:
+    """Refuse a role for partners to the operator's own admins, and the other way round, with RoleOfOtherKind."""
+    if role.for_partner and partner_id is None:
+        raise RoleOfOtherKind(f"{role.name} is a role for admins of partners: create them on the partner’s page.")
+    if not role.for_partner and partner_id is not None:
+        raise RoleOfOtherKind(f"{role.name} is a role of the operator: choose one for partners.")
 
 
 def require_within(actor: Admin | None, permissions: Iterable[Permission]) -> None:
@@ -199,6 +240,7 @@ def _facts(admin: Admin) -> dict[str, object]:
         "role": admin.role.name,
         "status": admin.status,
         "timezone": admin.timezone,
+        **({"partner_id": admin.partner_id} if admin.partner_id is not None else {}),
     }
 
 

@@ -128,19 +128,35 @@ def change_own_account(
     session.flush()
 
 
-def create_admin(session: Session, *, email: str, name: str, role: str, password: str, actor: Admin | None) -> Admin:
-    """Make an admin with a role by its name. Flushes.
+def create_admin(
+    session: Session,
+    *,
+    email: str,
+    name: str,
+    role: str,
+    password: str,
+    actor: Admin | None,
+    partner_id: int | None = None,
+) -> Admin:
+    """Make an admin with a role by its name, of the operator or of a partner. Flushes.
 
-    Raises InvalidEmail, EmailTaken, UnknownRole or WeakPassword.
+    Raises InvalidEmail, EmailTaken, UnknownRole (also for a role of the other kind) or WeakPassword.
     """
     email = checked_email(email)
     if find_admin(session, email) is not None:
         raise EmailTaken(f"there is an admin with the e-mail {email} already")
     found = session.scalars(select(Role).where(func.lower(Role.name) == role.strip().lower())).one_or_none()
-    if found is None:
-        names = ", ".join(session.scalars(select(Role.name).order_by(Role.id)))
+    if found is None or found.for_partner is not (partner_id is not None):
+        kind = Role.for_partner.is_(partner_id is not None)
+        names = ", ".join(session.scalars(select(Role.name).where(kind).order_by(Role.id)))
         raise UnknownRole(f"there is no role {role!r}; there are: {names}")
-    admin = Admin(email=email, name=name.strip() or email, password_hash=hash_password(password), role=found)
+    admin = Admin(
+        email=email,
+        name=name.strip() or email,
+        password_hash=hash_password(password),
+        role=found,
+        partner_id=partner_id,
+    )
     session.add(admin)
     session.flush()
     record_change(
@@ -151,7 +167,12 @@ def create_admin(session: Session, *, email: str, name: str, role: str, password
         object_id=admin.id,
         label=str(admin),
         before={},
-        after={"name": admin.name, "email": admin.email, "role": found.name},
+        after={
+            "name": admin.name,
+            "email": admin.email,
+            "role": found.name,
+            **({"partner_id": partner_id} if partner_id is not None else {}),
+        },
     )
     return admin
 
