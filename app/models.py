@@ -1,5 +1,6 @@
 """Every table, imported once: for migrations and for mappers that name one another."""
 
+from app.analytics import models as analytics
 from app.assets import models as assets
 from app.billing import models as billing
 from app.charging import models as charging
@@ -10,4 +11,4 @@ from app.crm import models as crm
 from app.partners import models as partners
 from app.tariffs import models as tariffs
 
-__all__ = ["accounts", "assets", "billing", "charging", "content", "core", "crm", "partners", "tariffs"]
+__all__ = ["accounts", "analytics", "assets", "billing", "charging", "content", "core", "crm", "partners", "tariffs"]
