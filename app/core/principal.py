@@ -66,7 +66,7 @@ def bind(principal: Principal) -> None:
     bound = request.environ.get(_KEY)
     if bound == principal:
         return
-    if bound is not None:
+    if bound is not None or principal.is_partner:
         for forget in _changing:
             forget()
     request.environ[_KEY] = principal
