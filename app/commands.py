@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
+from app.analytics.cli import rollups_command
 from app.audit_money.cli import audit_money_command
 from app.charging.cli import command_command, price_command
 from app.core.cli import api_token_group
@@ -19,3 +20,4 @@ def register(app: Flask) -> None:
     app.cli.add_command(command_command)
     app.cli.add_command(api_token_group)
     app.cli.add_command(audit_money_command)
+    app.cli.add_command(rollups_command)

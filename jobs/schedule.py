@@ -66,6 +66,8 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.renew_certificates, timedelta(hours=1)),
     Entry(tasks.run_tariff_trials, timedelta(seconds=5)),
     Entry(tasks.forget_tariff_trials, timedelta(hours=1), timeout=timedelta(minutes=30)),
+    Entry(tasks.keep_roll_ups, timedelta(seconds=3)),
+    Entry(tasks.check_roll_ups, timedelta(hours=24)),
     Entry(tasks.keep_partitions, timedelta(hours=6), timeout=timedelta(minutes=30)),
 )
 

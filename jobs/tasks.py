@@ -7,6 +7,7 @@ import structlog
 from flask import current_app
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.analytics import reconcile, upkeep
 from app.billing import auto_top_up, vouchers
 from app.billing.payments import card_entry, methods, perform
 from app.charging import clockwork, commands, connectivity, mock, stop_watch
@@ -220,6 +221,28 @@ def keep_partitions() -> list[str]:
         owner.execute("SET lock_timeout = '5s'")
         made = partitions.create_partitions(owner, now=utcnow())
         return made + partitions.drop_expired(owner, now=utcnow(), keep_days=keep)
+
+
+def keep_roll_ups() -> bool:
+    """Compute anew what sessions have changed in the roll-ups, beside the other jobs: a first filling takes minutes."""
+    return run_beside(current_app._get_current_object(), roll_up)  # type: ignore[attr-defined]
+
+
+def roll_up() -> int:
+    """The same at once; a transaction for each batch."""
+    return upkeep.keep_up(transaction, clock=utcnow)
+
+
+def check_roll_ups() -> bool:
+    """Compare the roll-ups with the sessions and repair them, beside the other jobs."""
+    return run_beside(current_app._get_current_object(), reconcile_roll_ups)  # type: ignore[attr-defined]
+
+
+def reconcile_roll_ups() -> None:
+    """The same at once; a transaction for each month."""
+    reconcile.reconcile(transaction, clock=utcnow)
+    with transaction() as session:
+        reconcile.forget_old(session, now=utcnow())
 
 
 def configure_stations() -> int:
