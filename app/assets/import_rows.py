@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
-from app.assets.import_columns import EVSE, NETWORK_ID, STATION, Column, plugs_text
+from app.assets.import_columns import EVSE, NETWORK_ID, STATION, plugs_text
 from app.assets.models import ChargePoint, Evse
 from app.core.audit import plain
 from app.core.i18n import localized
+from app.core.import_columns import Column
 
 HEADER: tuple[str, ...] = tuple(column.name for column in (*STATION, *EVSE))
 
@@ -30,7 +31,7 @@ def examples() -> list[list[str]]:
     """The template's lines: a station with two EVSEs."""
     first = [column.example for column in (*STATION, *EVSE)]
     second = [
-        column.example if column.of_evse or column.name == "charge_point_id" else "" for column in (*STATION, *EVSE)
+        column.example if column.of_line or column.name == "charge_point_id" else "" for column in (*STATION, *EVSE)
     ]
     second[HEADER.index(NETWORK_ID)] = "2"
     return [first, second]

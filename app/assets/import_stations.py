@@ -8,8 +8,7 @@ from decimal import Decimal
 from typing import Any
 
 from app.assets import verbs
-from app.assets.import_columns import CLEAR, COLUMNS, EVSE, IDENTIFIER, NETWORK_ID, STATION, Column, Plug, plugs_text
-from app.assets.import_file import Line, Mistake, Sheet
+from app.assets.import_columns import COLUMNS, EVSE, IDENTIFIER, NETWORK_ID, STATION, Plug, plugs_text
 from app.assets.models import (
     AccessType,
     ChargePoint,
@@ -24,6 +23,8 @@ from app.assets.models import (
     Tag,
 )
 from app.core.audit import plain
+from app.core.import_columns import parsed
+from app.core.import_file import Line, Mistake, Sheet
 from app.core.models import HOUSE_PARTNER_ID
 from app.core.passwords import verify_station_password
 
@@ -187,7 +188,7 @@ def change_station(
     group: StationLines, stored: ChargePoint | None, known: Known, mistakes: list[Mistake]
 ) -> ChargePoint:
     """Make the charge point what its lines say; what cannot be is added to ``mistakes``."""
-    said = dict(_parsed(group.cells, STATION, mistakes))
+    said = dict(parsed(group.cells, STATION, mistakes))
     station = stored
     if station is None:
         station = ChargePoint(**DEFAULTS, identifier=said["identifier"], evses=[])
@@ -203,25 +204,6 @@ def change_station(
     for number, line in group.evses.items():
         _change_evse(station, number, line, known, mistakes)
     return station
-
-
-def _parsed(
-    cells: dict[str, tuple[int, str]], columns: Sequence[Column], mistakes: list[Mistake]
-) -> Iterator[tuple[str, Any]]:
-    for column in columns:
-        if column.name not in cells:
-            continue
-        line, cell = cells[column.name]
-        if cell == CLEAR:
-            if column.clearable:
-                yield column.attribute, None
-            else:
-                mistakes.append(Mistake(line, column.name, "This cannot be made empty."))
-            continue
-        try:
-            yield column.attribute, column.parse(cell)
-        except ValueError as error:
-            mistakes.append(Mistake(line, column.name, str(error)))
 
 
 def _set_zone(
@@ -297,7 +279,7 @@ def _set_password(station: ChargePoint, said: dict[str, Any], known: Known) -> N
 
 
 def _change_evse(station: ChargePoint, number: int, line: Line, known: Known, mistakes: list[Mistake]) -> None:
-    said = dict(_parsed({name: (line.number, cell) for name, cell in line.cells.items()}, EVSE, mistakes))
+    said = dict(parsed({name: (line.number, cell) for name, cell in line.cells.items()}, EVSE, mistakes))
     evse = next((each for each in station.evses if each.network_id == number), None)
     if evse is None:
         if "evse_type" not in line.cells:

@@ -6,11 +6,8 @@ what it is about to do with what was previewed, and refuses when the two differ.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select
@@ -18,79 +15,16 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from app.assets import verbs
 from app.assets.import_columns import COLUMNS, READ_ONLY, STATION
-from app.assets.import_file import Mistake, read_sheet
 from app.assets.import_stations import Known, StationLines, change_station, facts_of, gather
 from app.assets.models import ChargePoint, ChargePointNotice, ChargingZone, Evse, Tag
 from app.core.audit import record_change
+from app.core.import_file import read_sheet
+from app.core.import_plan import Difference, ImportChanged, InvalidImport, Outcome, Plan, Planned
 from app.core.models import Admin
 from app.partners.models import Partner
 
 _CHUNK = 2000
 _LABELS = {column.attribute: column.label for column in STATION}
-
-
-class InvalidImport(ValueError):
-    """The file has mistakes; nothing was changed. ``plan`` has them."""
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        super().__init__(f"The file has {len(plan.mistakes)} mistakes.")
-
-
-class ImportChanged(ValueError):
-    """What the file would do is no longer what was previewed: somebody changed something meanwhile."""
-
-
-class Outcome(StrEnum):
-    """What becomes of a charge point."""
-
-    CREATED = "created"
-    CHANGED = "changed"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A value before and after, as a person reads it."""
-
-    label: str
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A charge point that is created or changed, and by which lines of the file."""
-
-    identifier: str
-    name: str
-    lines: tuple[int, ...]
-    outcome: Outcome
-    differences: tuple[Difference, ...]
-
-
-@dataclass
-class Plan:
-    """What an import does. ``planned`` leaves out what stays as it is; ``unchanged`` counts those."""
-
-    lines: int
-    ignored: list[str]
-    mistakes: list[Mistake] = field(default_factory=list)
-    planned: list[Planned] = field(default_factory=list)
-    unchanged: int = 0
-
-    @property
-    def digest(self) -> str:
-        """Of everything it does: equal only if nothing that matters has changed."""
-        told = [
-            [each.identifier, each.outcome.value, [[d.label, d.before, d.after] for d in each.differences]]
-            for each in self.planned
-        ]
-        text = json.dumps([told, self.unchanged], ensure_ascii=False, default=str)
-        return hashlib.sha256(text.encode()).hexdigest()
-
-    def count(self, outcome: Outcome) -> int:
-        """How many are created, or changed."""
-        return sum(1 for each in self.planned if each.outcome == outcome)
 
 
 @dataclass
@@ -167,7 +101,7 @@ def _record(session: Session, row: _Row, known: Known, actor: Admin | None) -> N
 def _prepare(
     session: Session, data: bytes, tariff_groups: Mapping[str, int], secret_key: str, *, lock: bool
 ) -> tuple[Plan, list[_Row], Known]:
-    sheet = read_sheet(data, known=COLUMNS, read_only=READ_ONLY)
+    sheet = read_sheet(data, known=COLUMNS, read_only=READ_ONLY, of="charge points")
     plan = Plan(len(sheet.lines), sheet.ignored, list(sheet.mistakes))
     groups = gather(sheet, plan.mistakes)
     with session.no_autoflush:

@@ -20,7 +20,8 @@ ADD_TO_GROUP = "Add to User Group"
 REMOVE_FROM_GROUP = "Remove from User Group"
 
 #: what a card, a key fob or an app sends: visible characters, without spaces (OCPP, idTag and idToken)
-_TAG_ID = re.compile(r"[!-~]{1,36}")
+MAX_TAG_ID = 36
+_TAG_ID = re.compile(rf"[!-~]{{1,{MAX_TAG_ID}}}")
 
 
 class UserStatusUnchanged(ValueError):
@@ -59,7 +60,7 @@ def change_user_status(
     if before is status:
         raise UserStatusUnchanged(f"{user.email} is {status.label.lower()} already.")
     info = f"from {before.label} to {status.label}"
-    action = _log(session, CHANGE_USER_STATUS, user, user.email, info, reason, actor, now)
+    action = log_action(session, CHANGE_USER_STATUS, user, user.email, info, reason, actor, now)
     user.status = status
     _audit(session, actor, "change", user, {"status": before}, {"status": status})
     session.flush()
@@ -105,7 +106,7 @@ def _set_groups(
     actor: Admin | None,
     now: datetime,
 ) -> Action:
-    action = _log(session, name, user, user.email, group.name, reason, actor, now)
+    action = log_action(session, name, user, user.email, group.name, reason, actor, now)
     before = [other.name for other in user.groups]
     user.groups = groups
     _audit(session, actor, "change", user, {"groups": before}, {"groups": [other.name for other in groups]})
@@ -139,7 +140,7 @@ def change_tag_status(
         raise TagStatusUnchanged(f"{tag.tag_id} is {status.label.lower()} already.")
     info = f"from {before.label} to {status.label}"
     label = f"{tag.tag_id} ({tag.user.email})"
-    action = _log(session, CHANGE_TAG_STATUS, tag, label, info, reason, actor, now)
+    action = log_action(session, CHANGE_TAG_STATUS, tag, label, info, reason, actor, now)
     tag.status = status
     _audit(session, actor, "change", tag, {"status": before}, {"status": status})
     session.flush()
@@ -166,7 +167,7 @@ def _audit(
     )
 
 
-def _log(
+def log_action(
     session: Session,
     name: str,
     row: User | RfidTag,

@@ -16,9 +16,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.assets import import_columns, import_file
+from app.assets import import_columns
 from app.assets.import_columns import COLUMNS, READ_ONLY
-from app.assets.import_file import UnreadableFile, read_sheet
 from app.assets.models import (
     AccessType,
     ChargePoint,
@@ -31,7 +30,8 @@ from app.assets.models import (
     NetworkType,
     Tag,
 )
-from app.core import events
+from app.core import events, import_file
+from app.core.import_file import UnreadableFile, read_sheet
 from app.core.models import AuditEntry
 from app.core.passwords import verify_station_password
 from app.partners.models import Partner
@@ -334,7 +334,8 @@ def test_a_file_that_cannot_be_read_says_why(olga: Visitor, data: bytes, says: s
 
 
 def read(text: str | bytes) -> import_file.Sheet:
-    return read_sheet(text.encode() if isinstance(text, str) else text, known=COLUMNS, read_only=READ_ONLY)
+    data = text.encode() if isinstance(text, str) else text
+    return read_sheet(data, known=COLUMNS, read_only=READ_ONLY, of="charge points")
 
 
 @pytest.mark.parametrize(

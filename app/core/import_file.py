@@ -1,6 +1,6 @@
-"""A CSV of charge points as spreadsheets write it: lines with their cells, or what is wrong with the file in words.
+"""A CSV as spreadsheets write it: lines with their cells, or what is wrong with the file in words.
 
-Pure: knows nothing of the database. Which columns there are is said in ``import_columns``.
+Pure: knows nothing of the database, nor which columns there are.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ class Sheet:
 
     columns: list[str]
     lines: list[Line]
-    #: columns that are ours but are never imported (what a station reports, counts)
+    #: columns that are ours but are never imported (what a station reports, what is counted)
     ignored: list[str] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
 
 
-def read_sheet(data: bytes, *, known: Collection[str], read_only: Collection[str]) -> Sheet:
+def read_sheet(data: bytes, *, known: Collection[str], read_only: Collection[str], of: str) -> Sheet:
     """The lines of a file: UTF-8 (with or without BOM) or UTF-16, separated by comma, semicolon or tab.
 
-    Raises UnreadableFile.
+    ``of`` says what its lines are about, as in "charge points". Raises UnreadableFile.
     """
     if len(data) > MAX_BYTES:
         raise UnreadableFile(f"The file is larger than {MAX_BYTES // 1024 // 1024} MB. Split it and import the parts.")
@@ -85,7 +85,7 @@ def read_sheet(data: bytes, *, known: Collection[str], read_only: Collection[str
     if header is None:
         raise UnreadableFile("The file is empty. Begin with the template.")
     if not sheet.lines and not sheet.mistakes:
-        raise UnreadableFile("The file has a header, but no charge points below it.")
+        raise UnreadableFile(f"The file has a header, but no {of} below it.")
     return sheet
 
 
