@@ -28,6 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from app.core import principal
 from app.core.db import Base
 from app.core.messages import Mail as Mail
 from app.core.messages import MessageStatus as MailStatus  # noqa: F401  # what those who write mails call it
@@ -182,6 +183,10 @@ class VatRate(Base):
         return f"{self.name} ({self.percent.normalize():f} %)"
 
 
+def _whose() -> int:
+    return principal.current().partner_id or HOUSE_PARTNER_ID
+
+
 class AuditEntry(Base):
     """Who changed what from what to what. Append-only."""
 
@@ -199,9 +204,7 @@ class AuditEntry(Base):
     admin_id: Mapped[int | None] = mapped_column(ForeignKey("admin.id", ondelete="SET NULL"))
     admin_label: Mapped[Text255]
     #: on whose behalf: the house, unless a partner's admin did it
-    partner_id: Mapped[int] = mapped_column(
-        BigInteger, server_default=text("coalesce(current_partner(), 1)"), index=True
-    )
+    partner_id: Mapped[int] = mapped_column(BigInteger, default=_whose, index=True)
     event: Mapped[str] = mapped_column(String(40))
     object_type: Mapped[str] = mapped_column(String(60))
     object_id: Mapped[str] = mapped_column(String(60))
