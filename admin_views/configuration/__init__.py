@@ -11,8 +11,9 @@ from admin_views.configuration.outbox import OutboxView
 from admin_views.configuration.rates import CurrencyView, VatView
 from admin_views.configuration.roles import RoleView
 from admin_views.configuration.settings import SettingsView
+from admin_views.configuration.sms import SmsView
 from app.core.db import db
-from app.core.models import Admin, ApiToken, CurrencyRow, Mail, Role, VatRate
+from app.core.models import Admin, ApiToken, CurrencyRow, Mail, Role, SmsMessage, VatRate
 
 
 def views() -> list[Any]:
@@ -23,6 +24,7 @@ def views() -> list[Any]:
         ApiTokenView(ApiToken, db),
         SettingsView("Settings", endpoint="settings", url="/configuration/settings"),
         OutboxView(Mail, db),
+        SmsView(SmsMessage, db),
         VatView(VatRate, db),
         CurrencyView(CurrencyRow, db),
         CompanyView("Company Details", endpoint="company", url="/configuration/company-details"),

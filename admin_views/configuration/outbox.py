@@ -6,78 +6,55 @@ import secrets
 from datetime import datetime
 from typing import Any
 
-from flask import flash, redirect, request, url_for
+from flask import Response, abort, flash, make_response, redirect, request, url_for
 from flask_admin import expose
-from flask_admin.form import BaseForm
 from flask_login import current_user
 from markupsafe import Markup
 
 from admin_views import formats
-from admin_views.base import BaseView, Facts, ReasonForm, RecordAction
-from admin_views.configuration.admins import SECTION
-from app.core import mail_texts, outbox, smtp
+from admin_views.base import Facts
+from admin_views.configuration.messages import MessageView, next_attempt
+from app.core import mail_texts, smtp
 from app.core.clock import utcnow
 from app.core.db import db
+from app.core.files import file_bytes
 from app.core.mail import queue_mail
-from app.core.models import Action, Admin, Mail, MailStatus
+from app.core.models import Admin, Mail
 
 #: who may have a test mail sent: it goes to themselves only
 TEST_PERMISSION = "configuration.mail.edit"
+#: a mail's HTML may style itself and nothing else: no script, no request, no form, no link out of its frame
+PREVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox; frame-ancestors 'self'"
 
 
-def resend(obj: Mail, form: ReasonForm, *, reason: str, actor: Admin) -> Action:
-    """Send it (again) at once."""
-    return outbox.resend(db.session(), message=obj, reason=reason, actor=actor, now=utcnow())
+def _attachment(view: Any, context: Any, obj: Mail, name: str) -> Any:
+    if obj.attachment is None:
+        return formats.NOTHING
+    if obj.confidential:
+        return obj.attachment.name
+    return Markup('<a href="{}">{}</a>').format(url_for("mail.attachment_view", id=obj.id), obj.attachment.name)
 
 
-def cancel(obj: Mail, form: ReasonForm, *, reason: str, actor: Admin) -> Action:
-    """Never send it."""
-    return outbox.cancel(db.session(), message=obj, reason=reason, actor=actor, now=utcnow())
-
-
-def _text(view: Any, context: Any, obj: Mail, name: str) -> Any:
-    return Markup('<pre class="frame mail-text" tabindex="0">{}</pre>').format(obj.body)
-
-
-def _next(view: Any, context: Any, obj: Mail, name: str) -> Any:
-    return formats.when(obj.next_attempt_at) if obj.status is MailStatus.WAITING else formats.NOTHING
-
-
-class OutboxView(BaseView):
+class OutboxView(MessageView):
     """Every mail that was written: waiting, sent, failed or cancelled."""
 
-    resource, singular, plural = "configuration.mail", "E-mail", "Outbox"
-    section, icon = SECTION, "mail"
+    resource, singular, plural, icon = "configuration.mail", "E-mail", "Outbox", "mail"
     description = "The e-mails of the system. Each is tried again for about a day, ever more rarely."
     empty_hint = "Mails about faults and lost connections appear here once there are any."
     list_template = "configuration/outbox.html"
     details_template = "configuration/mail.html"
-    can_create = can_edit = can_delete = False
-    has_history = False
-    count_cap = 10_000
+    when_away = (
+        "While the mail server is away, or refuses us, it is asked once a minute and every mail waits. A mail that it "
+        "keeps refusing for now is given up after about a day; Resend begins anew."
+    )
 
-    column_list = ("subject", "recipient", "status", "attempts", "created_at", "sent_at", "error")
-    column_labels = {
-        "id": "ID",
-        "subject": "Subject",
-        "recipient": "Recipient",
-        "status": "Status",
-        "attempts": "Attempts",
-        "created_at": "Written at",
-        "next_attempt_at": "Next attempt",
-        "sent_at": "Sent at",
-        "error": "Error",
-        "key": "About",
-        "answers": "Answers",
-        "body": "Text",
-    }
-    column_pills = ("status",)
-    column_formatters_detail = {"body": _text, "next_attempt_at": _next}
-    column_sortable_list = ("subject", "recipient", "status", "attempts", "created_at", "sent_at")
-    column_default_sort = ("created_at", True)
+    column_list = ("subject", "recipient", "status", "attempts", "created_at", "next_attempt_at", "sent_at", "error")
+    column_labels = {**MessageView.column_labels, "subject": "Subject", "answers": "Answers", "attachment": "Attached"}
+    column_formatters_detail = {"next_attempt_at": next_attempt, "attachment": _attachment}
+    column_sortable_list = ("subject", "recipient", "status", "attempts", "created_at", "next_attempt_at", "sent_at")
     column_searchable_list = ("subject", "recipient", "key")
     search_hint = "Search subject, recipient"
-    column_filters = ("status", "recipient", "subject", "created_at", "sent_at", "attempts", "error")
+    column_filters = ("status", "recipient", "subject", "key", "created_at", "sent_at", "attempts", "error")
     column_export_list = (
         "id",
         "key",
@@ -90,9 +67,8 @@ class OutboxView(BaseView):
         "sent_at",
         "error",
     )
-    form_columns = ()
     details_tabs = (
-        Facts("Text", ("body",)),
+        Facts("Text", template="configuration/_mail_text.html"),
         Facts(
             "Delivery",
             (
@@ -109,42 +85,14 @@ class OutboxView(BaseView):
             ),
         ),
     )
-    actions = (
-        RecordAction(
-            "resend", "Resend", resend, icon="refresh", help="It is sent at once, and tried again if need be."
-        ),
-        RecordAction(
-            "cancel",
-            "Cancel",
-            cancel,
-            icon="ban",
-            button="Cancel the mail",
-            danger=True,
-            help="It is never sent.",
-            available=lambda obj: obj.status is MailStatus.WAITING,
-            refusals=(outbox.NotWaiting,),
-        ),
-    )
 
-    def scaffold_form(self) -> Any:
-        """None is needed."""
-        return BaseForm
-
-    def list_context(self, page: Any) -> dict[str, Any]:
-        """Above the list: why nothing is sent, when nothing is."""
-        return {**super().list_context(page), **self._server()}
-
-    def details_context(self, obj: Mail) -> dict[str, Any]:
-        """The same above a mail that waits."""
-        return {**super().details_context(obj), **self._server()}
-
-    def _server(self) -> dict[str, Any]:
-        session = self.db_session()
+    def not_set_up(self) -> str:
+        """What is missing in Settings > E-mail (SMTP)."""
         try:
-            smtp.server_from_settings(session)
+            smtp.server_from_settings(self.db_session)
         except smtp.MailNotSetUp as error:
-            return {"not_set_up": str(error), "waiting": outbox.waiting(session)}
-        return {"not_set_up": "", "waiting": 0}
+            return str(error)
+        return ""
 
     @expose("/test/", methods=("POST",))
     def send_test(self) -> Any:
@@ -160,6 +108,34 @@ class OutboxView(BaseView):
     def state_view(self) -> str:
         """How a mail stands: fetched again while it waits."""
         return self.render("configuration/_mail_state.html", model=self.get_one(request.args.get("id")))
+
+    @expose("/preview/")
+    def preview_view(self) -> Response:
+        """A mail's HTML, for a frame in which it can do nothing."""
+        mail = self.get_one(request.args.get("id"))
+        if mail.confidential or not mail.html:
+            abort(404)
+        return preview(mail.html)
+
+    @expose("/attachment/")
+    def attachment_view(self) -> Response:
+        """What is attached to a mail, as a download."""
+        mail = self.get_one(request.args.get("id"))
+        if mail.confidential or mail.attachment is None:
+            abort(404)
+        response = make_response(file_bytes(self.db_session, file_id=mail.attachment.id))
+        response.headers.set("Content-Disposition", "attachment", filename=mail.attachment.name)
+        response.headers["Content-Security-Policy"] = "default-src 'none'; sandbox"
+        response.content_type = mail.attachment.content_type
+        return response
+
+
+def preview(html: str) -> Response:
+    """A mail's HTML under a policy that lets it look like itself and do nothing."""
+    response = make_response(html)
+    response.headers["Content-Security-Policy"] = PREVIEW_POLICY
+    response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 def write_test_mail(admin: Admin, *, now: datetime) -> Mail:

@@ -26,10 +26,12 @@ def queue_mail(
     html: str | None = None,
     answers: str | None = None,
     attachment_id: int | None = None,
+    confidential: bool = False,
     now: datetime,
 ) -> Mail | None:
     """Write a mail to the outbox; None when one of this key is there for this recipient already. Flushes.
 
+    ``confidential``: the text holds a personal link or code, which CONFIGURATION > Outbox shows to nobody.
     ``attachment_id`` is of a stored file that goes with it, and stays as long as the mail does.
 
     ``key`` is what the mail is about (``outage:17``), at most 120 characters: whoever says the same again, also at the
@@ -46,6 +48,7 @@ def queue_mail(
             html=None if html is None else _storable(html),
             answers=answers,
             attachment_id=attachment_id,
+            confidential=confidential,
             created_at=now,
             next_attempt_at=now,
         )

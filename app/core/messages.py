@@ -61,6 +61,8 @@ class Mail(Outgoing, Base):
     answers: Mapped[str | None] = mapped_column(String(120))
     #: a stored file that goes with it
     attachment_id: Mapped[int | None] = mapped_column(ForeignKey("stored_file.id"))
+    #: its text holds a personal link or code: the back office shows it to nobody
+    confidential: Mapped[bool] = mapped_column(Boolean, server_default=sql("false"))
 
     attachment: Mapped[StoredFile | None] = relationship()
 

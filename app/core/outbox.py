@@ -7,6 +7,7 @@ leaves a waiting row whose lease ends: it is sent again (at least once; a mail h
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -164,6 +165,32 @@ def _action(
     )
 
 
-def waiting(session: Session, kind: type[Mail] | type[SmsMessage] = Mail) -> int:
-    """How many messages wait to be sent."""
-    return session.scalar(select(func.count()).select_from(kind).where(kind.status == MessageStatus.WAITING)) or 0
+@dataclass(frozen=True)
+class Standing:
+    """What is in the outbox now, for whoever looks after it."""
+
+    waiting: int
+    #: of the waiting ones: tried before, without success
+    tried: int
+    next_attempt_at: datetime | None
+    #: what the server said last to one that waits
+    error: str
+    #: given up within the last week
+    failed: int
+
+
+def standing(session: Session, kind: type[Mail] | type[SmsMessage], *, now: datetime) -> Standing:
+    """How many wait, since when the server does not take them, and how many were given up lately."""
+    is_waiting = kind.status == MessageStatus.WAITING
+    waiting, tried, next_at = session.execute(
+        select(func.count(), func.count().filter(kind.attempts > 0), func.min(kind.next_attempt_at)).where(is_waiting)
+    ).one()
+    error = session.scalar(
+        select(kind.error).where(is_waiting, kind.error.is_not(None)).order_by(kind.next_attempt_at).limit(1)
+    )
+    failed = session.scalar(
+        select(func.count())
+        .select_from(kind)
+        .where(kind.status == MessageStatus.FAILED, kind.created_at > now - timedelta(days=7))
+    )
+    return Standing(waiting, tried, next_at, error or "", failed or 0)

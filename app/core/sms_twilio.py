@@ -94,7 +94,8 @@ def _judge(error: TwilioRestException) -> Exception:
     if error.status >= 500:
         return outbox.ServerAway(f"Twilio has a failure of its own ({error.status}).")
     code = f" (error {error.code})" if error.code else ""
-    said = _WORDS.get(error.code or 0) or f"Twilio refuses it: {one_line(str(error.msg))[:300]}"
+    told = one_line(str(error.msg)).removeprefix("Unable to create record: ")  # the SDK's words before Twilio's
+    said = _WORDS.get(error.code or 0) or f"Twilio refuses it: {told[:300]}"
     return outbox.MessageRefused(f"{said}{code}", permanent=True)
 
 

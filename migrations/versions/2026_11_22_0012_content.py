@@ -150,11 +150,13 @@ def upgrade() -> None:
         sa.CheckConstraint("id = 1", name=op.f("ck_contact_details_one_row")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_contact_details")),
     )
+    op.add_column("mail", sa.Column("confidential", sa.Boolean(), server_default=sa.text("false"), nullable=False))
     # a version that drivers may have agreed to is never changed
     op.execute("REVOKE UPDATE, DELETE ON terms_version FROM sync_staff")
 
 
 def downgrade() -> None:
+    op.drop_column("mail", "confidential")
     for table in (
         "contact_details",
         "faq_entry",

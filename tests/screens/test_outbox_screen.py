@@ -120,8 +120,9 @@ def test_a_test_mail_goes_to_oneself_and_is_followed(olga: Visitor, session: Ses
 
 def test_who_may_only_look_sends_nothing(clean: Flask, session: Session, mail: Mail) -> None:
     permissions = ["configuration.mail.view", "configuration.setting.view"]
-    reader = make.signed_in(clean, make.admin(session, "Rita Reader", "Readers", permissions=permissions))
+    rita = make.admin(session, "Rita Reader", "Readers", permissions=permissions)
     session.commit()
+    reader = make.signed_in(clean, rita)
     assert "Send a test mail" not in reader.get(PAGE).get_data(as_text=True)
     assert "Send a test mail" not in reader.get("/configuration/settings/").get_data(as_text=True)
     assert reader.post(f"{PAGE}test/").status_code == 403

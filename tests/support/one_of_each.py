@@ -73,6 +73,7 @@ from app.core.clock import utcnow
 from app.core.files import store_file
 from app.core.mail import queue_mail
 from app.core.models import ActionStatus, Admin, Role
+from app.core.sms import queue_sms
 from app.crm.models import RfidTag, User, UserGroup
 from app.tariffs.groups import create_group
 from tests.support.factories_dashboard import make_session, make_station, make_user, make_zone
@@ -171,6 +172,7 @@ def make_one_of_each(session: Session) -> None:
     )
     recovery.attempts.append(RecoveryAttempt(at=now, step="wait_connection", note="The charge point is not connected"))
     session.add_all([recovery, Outage(**of_station, began_at=now, noticed_at=now + timedelta(minutes=5))])
+    queue_sms(session, recipient="+359888123456", text="Your code is 481204", key="code:1", now=now)
     queue_mail(session, key="outage:1", recipient="ops@operator.example", subject="Lost", body="Gone", now=now)
     session.flush()
     paid = session.query(Transaction).filter_by(session_id=charge.id).one()
