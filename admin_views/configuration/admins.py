@@ -9,16 +9,20 @@ from flask_admin import expose
 from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_admin.form import BaseForm
 from flask_login import current_user
+from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 from wtforms import PasswordField, StringField, validators
 
+from admin_views.assets.parts import TextWhere
 from admin_views.base import BaseView, EnumField, Facts, Outcome, ReasonForm, RecordAction, Related, TimezoneField
+from admin_views.configuration.partner_accounts import PartnerAccounts, of_partner, roles_for
 from app.core import admins
 from app.core.clock import utcnow
 from app.core.db import db
-from app.core.models import Action, ActionStatus, Admin, AdminStatus, Role
+from app.core.models import Action, ActionStatus, Admin, AdminStatus
 from app.core.passwords import MINIMUM_LENGTH, WeakPassword
 from app.core.sign_in import MAXIMUM_PASSWORD_LENGTH, EmailTaken, InvalidEmail
+from app.partners.models import Partner
 
 SECTION = "Configuration"
 PASSWORD_HINT = f"At least {MINIMUM_LENGTH} characters. Leave empty to have one made; it is shown once."
@@ -31,10 +35,6 @@ def _password_field() -> PasswordField:
         description=PASSWORD_HINT,
         render_kw={"autocomplete": "new-password"},
     )
-
-
-def _roles() -> Any:
-    return db.session.query(Role).order_by(Role.built_in.desc(), Role.id)
 
 
 class AccountForm(BaseForm):
@@ -50,7 +50,7 @@ class AccountForm(BaseForm):
     role = QuerySelectField(
         "Role",
         [validators.DataRequired(message="Choose a role.")],
-        query_factory=_roles,
+        query_factory=lambda: roles_for(for_partner=False),
         allow_blank=True,
         blank_text="Choose an option",
         description="What the admin may see and do: CONFIGURATION > Roles.",
@@ -111,6 +111,10 @@ def sign_out(obj: Admin, form: Any, *, reason: str, actor: Admin) -> Action:
     return admins.end_sessions(db.session(), admin=obj, reason=reason, actor=actor, now=utcnow())
 
 
+def _of_partners_called(pattern: str) -> Any:
+    return Admin.partner_id.in_(select(Partner.id).where(Partner.name.ilike(pattern, escape="\\")))
+
+
 def _actions_on(query: Any, admin: Admin) -> Any:
     return query.filter(Action.target_type == Admin.__tablename__, Action.target_id == admin.id)
 
@@ -119,7 +123,7 @@ def _done_by(query: Any, admin: Admin) -> Any:
     return query.filter(Action.admin_id == admin.id)
 
 
-class AdminAccountView(BaseView):
+class AdminAccountView(PartnerAccounts, BaseView):
     """Who may sign in to the back office."""
 
     resource, singular, plural = "configuration.admin", "Admin Account", "Admin Accounts"
@@ -127,11 +131,14 @@ class AdminAccountView(BaseView):
     list_template = "tariffs/list.html"
     description = "Who has access to this back office."
 
-    column_list = ("name", "email", "role", "status", "timezone", "last_login_at", "created_at")
+    column_list = ("name", "email", "role", "partner", "status", "timezone", "last_login_at", "created_at")
+    column_formatters = {"partner": of_partner}
     column_labels = {
         "email": "E-mail",
         "role": "Role",
         "role.name": "Role",
+        "partner": "Partner",
+        "locale": "Locale",
         "timezone": "Time zone",
         "last_login_at": "Last sign-in",
         "created_at": "Created",
@@ -141,16 +148,22 @@ class AdminAccountView(BaseView):
     column_searchable_list = ("name", "email")
     column_sortable_list = ("name", "email", ("role", "role.name"), "status", "last_login_at", "created_at")
     column_default_sort = "name"
-    column_filters = ("status", "role.name", "name", "email", "last_login_at", "created_at")
+    column_filters = (
+        "status", "role.name", "name", "email", TextWhere(Admin.id, "Partner", _of_partners_called), "last_login_at",
+        "created_at",
+    )  # fmt: skip
     column_export_list = (
         "id", "name", "email", "role.name", "status", "timezone", "created_at", "last_login_at",
+        ("partner", lambda admin: of_partner(None, None, admin, "partner")),
     )  # fmt: skip
     load_options = (joinedload(Admin.role),)
     audit_ignored = ("version", "preferences", "last_login_at", "password_hash")
 
     form = AccountForm
     details_tabs = (
-        Facts("General", ("id", "name", "email", "role", "status", "timezone", "created_at", "last_login_at")),
+        Facts(
+            "General", ("id", "name", "email", "role", "partner", "status", "timezone", "created_at", "last_login_at")
+        ),
     )
     related = (
         Related("Actions of this admin", "action", _done_by),
@@ -206,6 +219,8 @@ class AdminAccountView(BaseView):
         return redirect(self._after_save(admin))
 
     def _create(self, form: Any) -> tuple[Admin, str | None] | None:
+        partner = self.partner_of_new()
+        partner_id = partner.id if partner is not None else None
         return self._try(
             form,
             lambda actor: admins.create_account(
@@ -216,6 +231,7 @@ class AdminAccountView(BaseView):
                 password=form.password.data or None,
                 timezone=form.timezone.data,
                 actor=actor,
+                partner_id=partner_id,
             ),
         )
 

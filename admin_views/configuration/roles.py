@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from admin_views.widgets.access import VERBS
 from app.core import roles
 from app.core.admins import AdminProtected
 from app.core.models import Admin
-from app.core.permissions import Permission, known
+from app.core.permissions import PARTNER_GRANTABLE, Permission, known
 
 #: the sections as the menu calls them
 SECTIONS = {
@@ -59,10 +59,12 @@ class ResourceRow:
     other: tuple[tuple[Permission, str], ...]
 
 
-def permission_table() -> list[tuple[str, list[ResourceRow]]]:
-    """Section by section, resource × verb."""
+def permission_table(offered: Collection[Permission] | None = None) -> list[tuple[str, list[ResourceRow]]]:
+    """Section by section, resource × verb; of those ``offered``, or of all."""
     by_resource: dict[str, dict[str, dict[str, Permission]]] = {}
     for permission in Permission:
+        if offered is not None and permission not in offered:
+            continue
         section, resource, verb = permission.value.split(".")
         by_resource.setdefault(section, {}).setdefault(resource, {})[verb] = permission
     return [
@@ -85,11 +87,17 @@ def permission_table() -> list[tuple[str, list[ResourceRow]]]:
     ]
 
 
-def draw_table(chosen: Iterable[Permission], *, field: Any = None, allowed: Iterable[Permission] = ()) -> Markup:
+def draw_table(
+    chosen: Iterable[Permission],
+    *,
+    field: Any = None,
+    allowed: Iterable[Permission] = (),
+    offered: Collection[Permission] | None = None,
+) -> Markup:
     """The table, with boxes to tick when a field is given; one may only tick what one has oneself."""
     html = render_template(
         "configuration/_permissions.html",
-        sections=permission_table(),
+        sections=permission_table(offered),
         verbs=VERBS,
         chosen=frozenset(chosen),
         field=field,
@@ -100,6 +108,8 @@ def draw_table(chosen: Iterable[Permission], *, field: Any = None, allowed: Iter
 
 class PermissionsField(SelectMultipleField):
     """A set of permissions, ticked in a table."""
+
+    for_partner = False
 
     def __init__(self, label: str | None = None, validators: Any = None, **options: Any) -> None:
         options.setdefault("choices", [(permission.value, permission.value) for permission in Permission])
@@ -112,9 +122,15 @@ class PermissionsField(SelectMultipleField):
 
     @staticmethod
     def widget(field: PermissionsField, **attributes: Any) -> Markup:
-        """The table."""
+        """The table; what partners cannot have is left out of a role for them."""
         own = current_user.permissions
-        return draw_table(field.permissions, field=field, allowed=own | field.permissions)
+        offered = PARTNER_GRANTABLE if field.for_partner else None
+        return draw_table(field.permissions, field=field, allowed=own | field.permissions, offered=offered)
+
+
+def _for_partners() -> bool:
+    """Whether the page was asked for a role for admins of partners."""
+    return request.args.get("for") == "partners"
 
 
 class RoleForm(BaseForm):
@@ -136,17 +152,26 @@ class RoleView(BaseView):
     section, icon = SECTION, "shield-lock"
     description = "Built-in roles come with the product and cannot be changed; make further ones of your own."
 
-    column_list = ("name", "built_in", "permission_count", "admin_count")
-    column_labels = {"built_in": "Built-in", "permission_count": "Permissions", "admin_count": "Admin Accounts"}
+    column_list = ("name", "for_partner", "built_in", "permission_count", "admin_count")
+    column_labels = {
+        "for_partner": "For admins of",
+        "built_in": "Built-in",
+        "permission_count": "Permissions",
+        "admin_count": "Admin Accounts",
+    }
     column_formatters = {
+        "for_partner": lambda view, context, role, name: "Partners" if role.for_partner else "The operator",
         "permission_count": lambda view, context, role, name: f"{len(role.permissions)} of {len(Permission)}",
         "admin_count": lambda view, context, role, name: f"{role.admin_count:,}",
     }
     column_searchable_list = ("name",)
-    column_sortable_list = ("name", "built_in")
+    column_sortable_list = ("name", "for_partner", "built_in")
     column_default_sort = ("built_in", True)
-    column_filters = ("name", "built_in")
-    column_export_list = ("id", "name", "built_in", ("permissions", lambda role: ", ".join(role.permission_names)))
+    column_filters = ("name", "built_in", "for_partner")
+    column_export_list = (
+        "id", "name", "built_in", ("permissions", lambda role: ", ".join(role.permission_names)), "for_partner"
+    )  # fmt: skip
+    list_template = "configuration/roles.html"
 
     form = RoleForm
     create_template = edit_template = "configuration/role_form.html"
@@ -165,7 +190,8 @@ class RoleView(BaseView):
 
     def details_context(self, obj: Any) -> dict[str, Any]:
         """With the table."""
-        return {**super().details_context(obj), "table": draw_table(obj.permissions)}
+        offered = PARTNER_GRANTABLE if obj.for_partner else None
+        return {**super().details_context(obj), "table": draw_table(obj.permissions, offered=offered)}
 
     def can_edit_row(self, obj: Any) -> bool:
         """Built-in roles stay as they are."""
@@ -181,12 +207,28 @@ class RoleView(BaseView):
             return redirect(self.get_url(f"{self.endpoint}.details_view", id=role.id))
         return super().edit_view()
 
+    def create_form(self, obj: Any = None) -> Any:
+        """For partners with ``?for=partners``: of what partners may have at all."""
+        form = super().create_form(obj)
+        form.permission_names.for_partner = _for_partners()
+        return form
+
+    def edit_form(self, obj: Any = None) -> Any:
+        """A role for partners stays one."""
+        form = super().edit_form(obj)
+        form.permission_names.for_partner = obj.for_partner
+        return form
+
     def create_model(self, form: Any) -> Any:
         """Make the role."""
         return self._try(
             form,
             lambda actor: roles.create_role(
-                self.db_session, name=form.name.data, permissions=form.permission_names.permissions, actor=actor
+                self.db_session,
+                name=form.name.data,
+                permissions=form.permission_names.permissions,
+                actor=actor,
+                for_partner=_for_partners(),
             ),
         )
 

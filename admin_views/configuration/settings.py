@@ -191,7 +191,7 @@ class SettingsView(PageView):
             slug=lambda name: "group-" + "".join(c if c.isalnum() else "-" for c in name.lower()),
             failing=sum(bool(line.error) for line in lines),
             description=self.description,
-            may_edit=self.may("configuration.setting.edit"),
+            may_edit=self.may(f"{self.resource}.edit"),
             mail_group=settings.BY_KEY["mail.host"].group,
             processor_groups={
                 settings.BY_KEY["payment.processor"].group: "",

@@ -1,9 +1,10 @@
-"""CRM: drivers, their groups and their RFID tags."""
+"""CRM: drivers, their groups and their RFID tags; partners."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from admin_views.crm.partners import PartnerView
 from admin_views.crm.payment_methods import PaymentMethodView
 from admin_views.crm.receipts import ReceiptView
 from admin_views.crm.rfid_tags import RfidTagView
@@ -12,6 +13,7 @@ from admin_views.crm.users import UserView
 from app.billing.models import PaymentMethod, Receipt
 from app.core.db import db
 from app.crm.models import RfidTag, User, UserGroup
+from app.partners.models import Partner
 
 
 def views() -> list[Any]:
@@ -22,4 +24,5 @@ def views() -> list[Any]:
         RfidTagView(RfidTag, db),
         PaymentMethodView(PaymentMethod, db),
         ReceiptView(Receipt, db),
+        PartnerView(Partner, db),
     ]

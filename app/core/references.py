@@ -18,6 +18,9 @@ _WORDS = {
     "tariff_user_group": "Tariffs",
     "user_account": "Users",
     "admin": "Admin Accounts",
+    "stored_file": "Files",
+    "tariff_partner": "Tariffs",
+    "transaction_event": "Transactions",
 }
 _FOLLOW = ("CASCADE", "SET NULL")
 

@@ -1,4 +1,7 @@
-"""Roles: sets of permissions under a name. The built-in ones follow the code. Manual, "Admin Accounts"."""
+"""Roles: sets of permissions under a name. The built-in ones follow the code. Manual, "Admin Accounts".
+
+A role is for the operator's admins or for admins of partners, from its beginning. Manual, "Partner Roles".
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.core.admins import AdminProtected, NotOneself, require_within
 from app.core.audit import record_change
 from app.core.models import Admin, Role
-from app.core.permissions import Permission
+from app.core.permissions import PARTNER_GRANTABLE, Permission
 
 
 class RoleFixed(AdminProtected):
@@ -21,18 +24,35 @@ class RoleInUse(AdminProtected):
     """Admins have the role."""
 
 
+class NotForPartners(AdminProtected):
+    """Partners see their own rows on the pages made for that, and nothing else."""
+
+
 class RoleNameInvalid(ValueError):
     """The name is empty, too long, or another role's."""
 
 
-def create_role(session: Session, *, name: str, permissions: Iterable[Permission], actor: Admin | None) -> Role:
-    """Make a role; flushes. Whoever may do something to a thing may also see it.
+def create_role(
+    session: Session,
+    *,
+    name: str,
+    permissions: Iterable[Permission],
+    actor: Admin | None,
+    for_partner: bool = False,
+) -> Role:
+    """Make a role, for admins of partners or for the operator's; flushes. Whoever may do something may also see it.
 
-    Raises RoleNameInvalid, BeyondOwnPermissions.
+    Raises RoleNameInvalid, BeyondOwnPermissions, NotForPartners.
     """
     wanted = with_viewing(permissions)
     require_within(actor, wanted)
-    role = Role(name=_usable_name(session, name, None), built_in=False, permission_names=_stored(wanted))
+    _require_grantable(wanted, for_partner=for_partner)
+    role = Role(
+        name=_usable_name(session, name, None),
+        built_in=False,
+        for_partner=for_partner,
+        permission_names=_stored(wanted),
+    )
     session.add(role)
     session.flush()
     _audit(session, actor, "create", role, {}, {"name": role.name, "permissions": role.permission_names})
@@ -44,13 +64,14 @@ def change_role(
 ) -> None:
     """Change a role; it holds from each admin's next click. Flushes.
 
-    Raises RoleFixed, RoleNameInvalid, NotOneself (one's own role), BeyondOwnPermissions.
+    Raises RoleFixed, RoleNameInvalid, NotOneself (one's own role), BeyondOwnPermissions, NotForPartners.
     """
     _require_free(role)
     if actor is not None and actor.role_id == role.id:
         raise NotOneself("You cannot change the role that you have yourself.")
     wanted = with_viewing(permissions)
     require_within(actor, wanted - role.permissions)
+    _require_grantable(wanted, for_partner=role.for_partner)
     before: dict[str, object] = {"name": role.name, "permissions": role.permission_names}
     role.name, role.permission_names = _usable_name(session, name, role), _stored(wanted)
     session.flush()
@@ -75,6 +96,12 @@ def with_viewing(permissions: Iterable[Permission]) -> frozenset[Permission]:
     existing = {permission.value for permission in Permission}
     views = {permission.value.rsplit(".", 1)[0] + ".view" for permission in wanted}
     return wanted | {Permission(view) for view in views & existing}
+
+
+def _require_grantable(permissions: frozenset[Permission], *, for_partner: bool) -> None:
+    if for_partner and not permissions <= PARTNER_GRANTABLE:
+        names = ", ".join(sorted(permission.value for permission in permissions - PARTNER_GRANTABLE))
+        raise NotForPartners(f"Admins of partners cannot have these permissions: {names}.")
 
 
 def _require_free(role: Role) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select
 
-from app.exports import activity, crm, receipts, sites, tariffs, vouchers
+from app.exports import activity, crm, partners, receipts, sites, tariffs, vouchers
 from app.exports.cells import Expression
 
 
@@ -44,5 +44,6 @@ LISTS: Mapping[str, ExportList] = {
     "actions": ExportList(activity.actions, activity.Action.id, activity.Action.created_at.expression),
     "vouchers": ExportList(vouchers.vouchers, vouchers.Voucher.id, vouchers.Voucher.created_at.expression),
     "ledger": ExportList(crm.ledger, crm.LedgerEntry.id, crm.LedgerEntry.at.expression),
+    "partners": ExportList(partners.partners, partners.Partner.id, partners.Partner.created_at.expression),
     "receipts": ExportList(receipts.receipts, receipts.Receipt.id, receipts.Receipt.issued_at.expression),
 }
