@@ -14,7 +14,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.orm import Session, defer
 
 from app.audit_money.checks import BATCH, Check, Period, amount
-from app.charging import bill
+from app.charging import bill, price_versions
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import ChargingSession, MeterReading
 from app.core import partitions, settings
@@ -46,7 +46,11 @@ def difference(row: ChargingSession, measured: Measured) -> str | None:
         priced = bill.price_by(row, bill.series(row, measured))
     except Exception as error:  # whatever the pricing refuses is itself the finding
         return f"it was billed {_billed(row)}, but can no longer be priced: {error}"
-    total = priced.total
+    credited = price_versions.credits_in(row.price_lines)
+    try:
+        total = price_versions.less_credits(priced.total, credited)
+    except ValueError as error:
+        return f"it was billed {_billed(row)}, but {error}."
     if total.gross.currency.code != row.currency:
         return f"it was billed in {row.currency}, its snapshot is in {total.gross.currency.code}."
     new = (total.gross.amount, total.net.amount, total.vat.amount)
@@ -56,6 +60,7 @@ def difference(row: ChargingSession, measured: Measured) -> str | None:
             f"(net {amount(new[1])}, VAT {amount(new[2])})."
         )
     lines = [(str(line.kind), line.amount) for line in priced.lines]
+    lines += [(price_versions.CREDIT_LINE, -each) for each in credited]
     if lines != [(str(line["kind"]), Decimal(line["amount"])) for line in row.price_lines or ()]:
         return "its total is what it was billed, but its lines are others."
     return None

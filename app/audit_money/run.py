@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from app.audit_money import balances, processor, receipts, repricing, sessions, transactions, vouchers
+from app.audit_money import balances, processor, receipts, repricing, sessions, transactions, versions, vouchers
 from app.audit_money.checks import Check, Period
 from app.core.db import allow_minutes
 
 CHECKS: tuple[Check, ...] = (
     *sessions.CHECKS,
+    *versions.CHECKS,
     *repricing.CHECKS,
     *transactions.CHECKS,
     *balances.CHECKS,

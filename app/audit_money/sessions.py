@@ -14,18 +14,26 @@ _STOPPED = within("coalesce(s.stopped_at, s.created_at)")
 _BILLED = "s.payment_status IN ('processing', 'paid', 'outstanding', 'refunded')"
 
 #: what charges and captures came to, by session. What a processor has declined moved nothing, unless it is looked up
-#: again because nobody knows; what was written off is waived
-_MOVED = """
+#: again because nobody knows; what was written off is waived. A correction of the price withdraws a charge, or gives
+#: back of it: then that much was not for this session
+_LIVE = "(t.status NOT IN ('failed', 'cancelled') OR (t.status = 'failed' AND t.next_attempt_at IS NOT NULL))"
+_TAKES = "t.type IN ('charge', 'capture')"
+_MOVED = f"""
     SELECT t.session_id,
-           coalesce(sum(t.amount) FILTER (WHERE t.status NOT IN ('failed', 'cancelled')
-                                          OR (t.status = 'failed' AND t.next_attempt_at IS NOT NULL)), 0) AS amount,
-           coalesce(sum(t.amount) FILTER (WHERE t.status = 'cancelled' AND t.type = 'charge'), 0) AS waived,
-           coalesce(sum(t.amount) FILTER (WHERE t.status = 'succeeded'), 0) AS paid,
-           bool_or(t.status = 'pending') AS asked,
-           bool_or(t.status IN ('outstanding', 'authentication_required')) AS owed,
+           coalesce(sum(t.amount) FILTER (WHERE {_TAKES} AND {_LIVE}), 0)
+           - coalesce(sum(t.amount) FILTER (WHERE t.type = 'refund' AND {_LIVE}), 0) AS amount,
+           coalesce(sum(t.amount) FILTER (WHERE t.type = 'charge' AND t.status = 'cancelled'
+                                          AND t.correction IS NULL), 0) AS waived,
+           coalesce(sum(t.amount) FILTER (WHERE {_TAKES} AND t.status = 'succeeded'), 0) AS paid,
+           coalesce(sum(t.amount) FILTER (WHERE t.type = 'refund'
+                                          AND t.status NOT IN ('failed', 'cancelled')), 0) AS corrected,
+           coalesce(bool_or({_TAKES} AND t.status = 'pending'), false) AS asked,
+           coalesce(bool_or({_TAKES} AND t.status IN ('outstanding', 'authentication_required')), false) AS owed,
+           count(*) FILTER (WHERE {_TAKES}) AS takes,
            min(t.currency) AS currency, max(t.currency) AS other_currency
     FROM transaction t
-    WHERE t.type IN ('charge', 'capture') AND t.purpose = 'session' AND t.session_id IS NOT NULL
+    WHERE ({_TAKES} OR (t.type = 'refund' AND t.correction IS NOT NULL))
+      AND t.purpose = 'session' AND t.session_id IS NOT NULL
     GROUP BY t.session_id"""
 
 #: what was given back, by session
@@ -102,7 +110,7 @@ CHECKS: tuple[Check, ...] = (
             SELECT s.id, s.payment_status,
                    CASE WHEN m.asked THEN 'processing'
                         WHEN m.owed THEN 'outstanding'
-                        WHEN coalesce(m.paid + m.waived, 0) < s.total_gross THEN 'processing'
+                        WHEN coalesce(m.paid - m.corrected + m.waived, 0) < s.total_gross THEN 'processing'
                         WHEN m.paid = 0 THEN 'not_billed'
                         WHEN coalesce(b.amount, 0) >= m.paid THEN 'refunded'
                         ELSE 'paid' END AS expected

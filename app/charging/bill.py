@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import structlog
 from sqlalchemy import select
@@ -17,13 +16,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app.billing.outstanding import BALANCE
+from app.charging import price_versions
 from app.charging.flags import PRICE_PROBLEM, add_flag
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import LARGEST_ID, ChargingSession, MeterReading
 from app.charging.payments import settlement
+from app.core.money import Price
 from app.tariffs.pricing import (
     PricedSession,
     Reading,
+    TariffSnapshot,
     price_session,
     snapshot_from_json,
 )
@@ -92,36 +94,25 @@ def price_of(session: Session, charging_session: ChargingSession, *, until: date
 
 
 def price_by(
-    charging_session: ChargingSession, readings: Sequence[Reading], *, until: datetime | None = None
+    charging_session: ChargingSession,
+    readings: Sequence[Reading],
+    *,
+    until: datetime | None = None,
+    snapshot: TariffSnapshot | None = None,
 ) -> PricedSession:
-    """The same, by readings at hand."""
-    if charging_session.tariff_snapshot is None or charging_session.started_at is None:
+    """The same, by readings at hand, and by another ``snapshot`` than its own if one is given."""
+    if charging_session.started_at is None or (snapshot is None and charging_session.tariff_snapshot is None):
         raise NotPriceable(f"session {charging_session.id} has no tariff")
     stopped_at = charging_session.stopped_at or until
     if stopped_at is None:
         raise NotPriceable(f"session {charging_session.id} is still running")
     return price_session(
-        snapshot_from_json(charging_session.tariff_snapshot),
+        snapshot or snapshot_from_json(charging_session.tariff_snapshot or {}),
         started_at=charging_session.started_at,
         stopped_at=max(stopped_at, charging_session.started_at),
         readings=readings,
         charging_ended_at=charging_session.charging_ended_at,
     )
-
-
-def lines_to_json(priced: PricedSession) -> list[dict[str, Any]]:
-    """Priced lines as stored with the session; numbers as text."""
-    return [
-        {
-            "kind": str(line.kind),
-            "label": line.label,
-            "quantity": str(line.quantity),
-            "unit": str(line.unit),
-            "unit_price": str(line.unit_price),
-            "amount": str(line.amount),
-        }
-        for line in priced.lines
-    ]
 
 
 def bill_session(session: Session, charging_session: ChargingSession, *, now: datetime) -> None:
@@ -147,30 +138,37 @@ def bill_session(session: Session, charging_session: ChargingSession, *, now: da
         charging_session.stop_note = f"Not priced: {error}"
         session.flush()
         return
-    total = priced.total
-    charging_session.currency = total.gross.currency.code
-    charging_session.total_gross = total.gross.amount
-    charging_session.total_net = total.net.amount
-    charging_session.total_vat = total.vat.amount
-    charging_session.price_lines = lines_to_json(priced)
-    charging_session.priced_at = now
+    price_versions.put_price(charging_session, priced.total, price_versions.lines_to_json(priced), now=now)
     charging_session.flags = [f for f in charging_session.flags if f != PRICE_PROBLEM]
     session.flush()
+    price_versions.keep_billed(session, charging_session, now=now)
     settlement.settle(session, charging_session, now=now)
 
 
 @dataclass(frozen=True)
 class PriceCheck:
-    """A session priced anew from its snapshot, beside what was billed."""
+    """A session priced anew from its snapshot, beside what was billed.
+
+    ``credits`` are what operators took off the price since; ``version`` counts the session's prices.
+    """
 
     priced: PricedSession
     billed_gross: Decimal | None
     currency: str
+    credits: tuple[Decimal, ...] = ()
+    version: int = 1
+
+    @property
+    def total(self) -> Price:
+        """The new price, less the credits. Raises ValueError when they exceed it."""
+        return price_versions.less_credits(self.priced.total, self.credits)
 
     @property
     def agrees(self) -> bool:
         """Whether the new price is what was billed."""
-        return self.billed_gross is not None and self.priced.total.gross.amount == self.billed_gross
+        if self.billed_gross is None or sum(self.credits) > self.priced.total.gross.amount:
+            return False
+        return self.total.gross.amount == self.billed_gross
 
 
 def check_price(session: Session, *, session_id: int) -> PriceCheck:
@@ -179,4 +177,10 @@ def check_price(session: Session, *, session_id: int) -> PriceCheck:
     if charging_session is None:
         raise LookupError(f"there is no session {session_id}")
     priced = price_of(session, charging_session)
-    return PriceCheck(priced, charging_session.total_gross, priced.total.gross.currency.code)
+    return PriceCheck(
+        priced,
+        charging_session.total_gross,
+        priced.total.gross.currency.code,
+        tuple(price_versions.credits_in(charging_session.price_lines)),
+        charging_session.price_version,
+    )

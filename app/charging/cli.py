@@ -20,6 +20,7 @@ from app.core import settings
 from app.core.actions import ReasonRequired
 from app.core.clock import utcnow
 from app.core.db import transaction
+from app.core.money import Price
 from app.tariffs.pricing import (
     FallingRegister,
     InvalidTariffSnapshot,
@@ -60,11 +61,13 @@ def price_command(session_id: int) -> None:
 
 def describe(check: PriceCheck) -> list[str]:
     """The lines of a price check as text: one per priced line, then net, VAT, total and the comparison."""
-    total = check.priced.total
+    priced = check.priced.total
+    total = check.total if sum(check.credits) <= priced.gross.amount else priced
     rows = [
         (line.label, f"{line.quantity.normalize():f} {line.unit} × {line.unit_price.normalize():f}", str(line.amount))
         for line in check.priced.lines
     ]
+    rows += [("Credit", "by an operator", f"{-amount:.{_decimals(priced)}f}") for amount in check.credits]
     rows += [
         ("Net", "", str(total.net.amount)),
         (f"VAT {total.vat_percent.normalize():f} %", "", str(total.vat.amount)),
@@ -74,8 +77,14 @@ def describe(check: PriceCheck) -> list[str]:
     text = [f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:>{widths[2]}}" for a, b, c in rows]
     if check.billed_gross is None:
         return [*text, "Not billed yet"]
-    billed = f"{check.billed_gross:.{max(0, -int(total.gross.amount.as_tuple().exponent))}f} {check.currency}"
+    billed = f"{check.billed_gross:.{_decimals(total)}f} {check.currency}"
+    if check.version > 1:
+        billed += f" (version {check.version} of the price)"
     return [*text, f"Equals what was billed: {billed}" if check.agrees else f"DIFFERS from what was billed: {billed}"]
+
+
+def _decimals(price: Price) -> int:
+    return max(0, -int(price.gross.amount.as_tuple().exponent))
 
 
 _REFUSALS = {

@@ -13,6 +13,7 @@ from sqlalchemy import exists, select, text
 from sqlalchemy.orm import Session
 
 from app.assets.models import Location
+from app.charging import price_versions
 from app.charging.models import ChargingSession
 from app.core import settings
 from app.core.clock import utcnow
@@ -101,6 +102,7 @@ def fill(session: Session, *, now: datetime, secret_key: str, seed: int = SEED) 
     payments.plan(rng, visits=visits, now=now)
     records.write_authorizations(session, rng, visits=visits, outlets=outlets, people=crowd)
     copy_rows(session, "charging_session", rows.SESSION_COLUMNS, (rows.session_row(v, pricer) for v in visits))
+    price_versions.keep_history(session)
     readings = (row for visit in visits if visit.readings for row in rows.reading_rows(visit))
     copy_rows(session, "meter_reading", rows.READING_COLUMNS, readings)
     actor = session.scalars(select(Admin).order_by(Admin.id).limit(1)).one_or_none()

@@ -8,8 +8,8 @@ from typing import Any
 
 from app.assets.models import EvseType
 from app.charging.authorize import PaidFrom
-from app.charging.bill import lines_to_json
 from app.charging.lifecycle import SessionEvent, SessionStatus
+from app.charging.price_versions import lines_to_json
 from app.charging.sessions import start_key
 from app.demo.bulk import json_text
 from app.demo.history import RECEIVED_AFTER, Pricer, Visit

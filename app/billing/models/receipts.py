@@ -98,7 +98,13 @@ class ReceiptLine(Base):
     __table_args__ = (
         UniqueConstraint("receipt_id", "position", name="uq_receipt_line_receipt_id_position"),
         CheckConstraint("net + vat = gross", name="net_plus_vat_is_gross"),
-        Index("uq_receipt_line_session_once", "session_id", unique=True, postgresql_where=text("kind = 'receipt'")),
+        Index(
+            "uq_receipt_line_session_once",
+            "session_id",
+            "price_version",
+            unique=True,
+            postgresql_where=text("kind = 'receipt'"),
+        ),
     )
 
     id: Mapped[BigId]
@@ -115,3 +121,5 @@ class ReceiptLine(Base):
     gross: Mapped[Amount]
     net: Mapped[Amount]
     vat: Mapped[Amount]
+    #: the version of the session's price that it is about; a correction may ask for more, on another receipt
+    price_version: Mapped[int] = mapped_column(Integer, server_default=text("1"))

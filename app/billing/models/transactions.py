@@ -74,6 +74,7 @@ class Transaction(Base):
         Index("ix_transaction_session_id", "session_id"),
         Index("ix_transaction_user_id_id", "user_id", "id"),
         Index("ix_transaction_partner_id_id", "partner_id", "id"),
+        Index("ix_transaction_corrections", "session_id", postgresql_where=text("correction IS NOT NULL")),
         Index("ix_transaction_refunds", "session_id", postgresql_where=text("type = 'refund'")),
         Index("ix_transaction_due", "next_attempt_at", postgresql_where=text("next_attempt_at IS NOT NULL")),
         Index("ix_transaction_owed", "user_id", postgresql_where=text("status = 'outstanding'")),
@@ -112,6 +113,8 @@ class Transaction(Base):
     asked_at: Mapped[datetime | None]
     next_attempt_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    #: the price version of its session that gives this back (a refund) or no longer asks for it (a charge)
+    correction: Mapped[int | None] = mapped_column(Integer)
 
     user: Mapped[User | None] = relationship()
     payment_method: Mapped[PaymentMethod | None] = relationship()

@@ -64,12 +64,15 @@ def refund(
     )
     note(session, made, ORDERED, now=now, message=action.initiated_by, detail={"action_id": action.id})
     if made.processor in (BALANCE, corporate.PROCESSOR):
-        _give_back(session, made, action_id=action.id, now=now)
+        give_back(session, made, action_id=action.id, now=now)
     return made
 
 
-def _give_back(session: Session, made: Transaction, *, action_id: int, now: datetime) -> None:
-    """What no processor is needed for."""
+def give_back(session: Session, made: Transaction, *, action_id: int, now: datetime) -> None:
+    """Do at once a refund for which no processor is needed: of the balance's or a corporate account's. Flushes.
+
+    Raises NotRefundable.
+    """
     made = locked(session, made.id)
     if made.processor == BALANCE:
         if made.user_id is None:

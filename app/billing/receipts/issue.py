@@ -36,6 +36,8 @@ class Line:
     gross: Decimal
     net: Decimal
     vat: Decimal
+    #: the version of the session's price it is about
+    price_version: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,4 +128,5 @@ def _row(receipt: Receipt, position: int, line: Line) -> ReceiptLine:
         gross=line.gross,
         net=line.net,
         vat=line.vat,
+        price_version=line.price_version,
     )

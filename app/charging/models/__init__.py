@@ -11,6 +11,7 @@ from app.charging.models.logs import (
     StrayMessage,
     UnknownStation,
 )
+from app.charging.models.price_versions import PriceCause, SessionPriceVersion
 from app.charging.models.recovery import Outage, Recovery, RecoveryAttempt, RecoveryStatus
 from app.charging.models.reservations import Reservation, ReservationStatus
 from app.charging.models.security import (
@@ -64,12 +65,14 @@ __all__ = [
     "MeterReading",
     "NetworkStatusLog",
     "Outage",
+    "PriceCause",
     "Recovery",
     "RecoveryAttempt",
     "RecoveryStatus",
     "Reservation",
     "ReservationStatus",
     "SecurityEvent",
+    "SessionPriceVersion",
     "StationCertificate",
     "StrayMessage",
     "TransferStatus",

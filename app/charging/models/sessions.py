@@ -106,6 +106,12 @@ class ChargingSession(Base):
         Index("ix_charging_session_user_id_id", "user_id", "id"),
         Index("ix_charging_session_partner_id_id", "partner_id", "id"),
         Index("ix_charging_session_stopped_at", "stopped_at"),
+        Index("ix_charging_session_id_tag_id", "id_tag", "id"),
+        # what is asked for again and again, newest first, and is rare
+        Index("ix_charging_session_failed", "id", postgresql_where=text("status = 'failed'")),
+        Index("ix_charging_session_unpaid", "id", postgresql_where=text("payment_status = 'outstanding'")),
+        Index("ix_charging_session_flagged", "id", postgresql_where=text("cardinality(flags) > 0")),
+        Index("ix_charging_session_corrected", "user_id", postgresql_where=text("price_version > 1")),
         CheckConstraint("total_net + total_vat = total_gross", name="net_plus_vat_is_gross"),
         CheckConstraint("energy_wh >= 0", name="energy_not_negative"),
         CheckConstraint("total_gross >= 0", name="total_not_negative"),
@@ -161,6 +167,8 @@ class ChargingSession(Base):
     total_vat: Mapped[Amount | None]
     price_lines: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     priced_at: Mapped[datetime | None]
+    #: the number of the price it has: 1 unless it was corrected (`price_versions`)
+    price_version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     #: who pays: a `PaidFrom` (balance, payment_method, corporate), chosen at the start; None: nobody yet
     paid_from: Mapped[str | None] = mapped_column(String(40))
     payment_method_id: Mapped[int | None] = mapped_column(

@@ -41,7 +41,8 @@ def settle(session: Session, row: ChargingSession, *, now: datetime) -> None:
 
     While nobody knows whether an amount is held for it, it waits and stays Pending: the hold comes first.
     """
-    nothing_due = _nothing_due(row)
+    movements = _movements(session, row)
+    nothing_due = _nothing_due(row, movements)
     if nothing_due is not None:
         let_go_of_holds(session, row, now=now)
         conclude(session, row, nothing_due)
@@ -53,11 +54,14 @@ def settle(session: Session, row: ChargingSession, *, now: datetime) -> None:
     conclude(session, row, payment_status(row.total_gross, _movements(session, row)))
 
 
-def _nothing_due(row: ChargingSession) -> PaymentStatus | None:
-    """Why nothing is to be paid; None when something is. What Demo stations show is paid by nobody."""
+def _nothing_due(row: ChargingSession, movements: Sequence[Movement]) -> PaymentStatus | None:
+    """Why nothing is to be paid; None when something is, or was until its price was corrected.
+
+    What Demo stations show is paid by nobody.
+    """
     if DEMO in row.flags or row.status is SessionStatus.FAILED or row.tariff_snapshot is None:
         return PaymentStatus.NOT_BILLED
-    if row.total_gross == 0:
+    if row.total_gross == 0 and (row.price_version == 1 or not any(each.type in _TAKES for each in movements)):
         return PaymentStatus.FREE
     return PaymentStatus.NOT_BILLED if row.user_id is None else None
 
@@ -79,19 +83,25 @@ def conclude(session: Session, row: ChargingSession, status: PaymentStatus) -> N
 
 def _movements(session: Session, row: ChargingSession) -> list[Movement]:
     rows = session.execute(
-        select(Transaction.type, Transaction.status, Transaction.amount).where(Transaction.session_id == row.id)
+        select(Transaction.type, Transaction.status, Transaction.amount, Transaction.correction).where(
+            Transaction.session_id == row.id
+        )
     )
     return [Movement(*each) for each in rows]
+
+
+_TAKES = (TransactionType.CHARGE, TransactionType.CAPTURE)
 
 
 def _collect(session: Session, row: ChargingSession, *, now: datetime) -> None:
     paid_from = PaidFrom(row.paid_from) if row.paid_from else PaidFrom.BALANCE
     assert row.total_gross is not None
-    captured = Decimal(0)
-    if paid_from is PaidFrom.PAYMENT_METHOD:
-        captured = _capture(session, row, row.total_gross, now=now)
+    captured = _captured(session, row)
+    if captured is None:
+        by_method = paid_from is PaidFrom.PAYMENT_METHOD
+        captured = _capture(session, row, row.total_gross, now=now) if by_method else Decimal(0)
     let_go_of_holds(session, row, now=now)
-    rest = row.total_gross - captured - _charged(session, row)
+    rest = row.total_gross - captured - _charged(session, row) + _corrected(session, row)
     if rest <= 0:
         return
     if paid_from is PaidFrom.CORPORATE:
@@ -105,22 +115,45 @@ def _collect(session: Session, row: ChargingSession, *, now: datetime) -> None:
 
 
 def _charged(session: Session, row: ChargingSession) -> Decimal:
-    """What charges were opened for already, whatever became of them: what was declined is owed as that charge."""
+    """What charges were opened for already, whatever became of them: what was declined is owed as that charge.
+
+    What a correction has withdrawn is not asked for any more.
+    """
     amounts = session.scalars(
-        select(Transaction.amount).where(Transaction.session_id == row.id, Transaction.type == TransactionType.CHARGE)
+        select(Transaction.amount).where(
+            Transaction.session_id == row.id,
+            Transaction.type == TransactionType.CHARGE,
+            Transaction.correction.is_(None),
+        )
     )
     return sum(amounts, Decimal(0))
 
 
-def _capture(session: Session, row: ChargingSession, total: Decimal, *, now: datetime) -> Decimal:
-    """Take what is held, as far as the total goes. Returns how much that is; 0 when the processor has refused it."""
+def _corrected(session: Session, row: ChargingSession) -> Decimal:
+    """What corrections of the price have given back, or still may."""
+    refunds = session.scalars(
+        select(Transaction).where(
+            Transaction.session_id == row.id,
+            Transaction.type == TransactionType.REFUND,
+            Transaction.correction.is_not(None),
+        )
+    )
+    return sum((each.amount for each in refunds if _may_have_moved(each)), Decimal(0))
+
+
+def _captured(session: Session, row: ChargingSession) -> Decimal | None:
+    """What was taken of what was held, 0 when the processor has refused it; None when nobody has asked for it."""
     taken = session.scalars(
         select(Transaction).where(Transaction.session_id == row.id, Transaction.type == TransactionType.CAPTURE)
     ).all()
-    if taken:
-        return sum((each.amount for each in taken if _may_have_moved(each)), Decimal(0))
+    return sum((each.amount for each in taken if _may_have_moved(each)), Decimal(0)) if taken else None
+
+
+def _capture(session: Session, row: ChargingSession, total: Decimal, *, now: datetime) -> Decimal:
+    """Take what is held of the payer, as far as the total goes. Returns how much that is."""
     for hold in holds.holds_of(session, session_id=row.id):
-        if hold.status is TransactionStatus.SUCCEEDED and hold.closed_at is None and hold.currency == row.currency:
+        open_ = hold.status is TransactionStatus.SUCCEEDED and hold.closed_at is None
+        if open_ and hold.currency == row.currency and hold.user_id == row.user_id:
             session.refresh(hold, with_for_update={"of": Transaction})
             if orders.ending_of(session, hold) is None:
                 amount = min(total, hold.amount)
@@ -184,6 +217,15 @@ def _charge(session: Session, row: ChargingSession, method: PaymentMethod, amoun
         key=_key(session, row),
         now=now,
     )
+
+
+def waive(session: Session, row: ChargingSession, amount: Decimal, *, reason: str, now: datetime) -> Transaction:
+    """Note that ``amount`` of a session's price is asked of nobody. Must hold the session's row lock. Flushes."""
+    key = _key(session, row)
+    waived = _book(session, row, amount, BALANCE, TransactionStatus.CANCELLED, key=key, now=now)
+    waived.failure_reason = f"Waived: {reason}"
+    session.flush()
+    return waived
 
 
 def _debit(session: Session, row: ChargingSession, amount: Decimal, *, now: datetime) -> None:

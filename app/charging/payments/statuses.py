@@ -11,6 +11,7 @@ from app.billing.payments.lifecycle import OWING
 from app.charging.lifecycle import PaymentStatus
 
 _TAKES = (TransactionType.CHARGE, TransactionType.CAPTURE)
+_NOTHING_MOVED = (TransactionStatus.FAILED, TransactionStatus.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +21,18 @@ class Movement:
     type: TransactionType
     status: TransactionStatus
     amount: Decimal
+    #: the price version that gives it back, or no longer asks for it; None for everything else
+    correction: int | None = None
 
 
 def payment_status(total: Decimal, movements: Sequence[Movement]) -> PaymentStatus:
-    """Where a session that costs ``total`` (above 0) stands.
+    """Where a session that costs ``total`` stands, for which something was asked.
 
     Processing: a processor has not answered, or part of the total is not asked for yet. Outstanding: part of it was
-    declined. Refunded: all that was paid has been given back. A charge that was cancelled is waived: nobody owes it.
+    declined. Refunded: all that was paid has been given back. A charge that was cancelled is waived: nobody owes it,
+    unless a correction of the price has withdrawn it. What corrections give back does not count as paid.
     """
-    takes = [each for each in movements if each.type in _TAKES]
+    takes = [each for each in movements if each.type in _TAKES and not is_withdrawn(each)]
     if any(each.status is TransactionStatus.PENDING for each in takes):
         return PaymentStatus.PROCESSING
     if any(each.status in OWING for each in takes):
@@ -39,7 +43,12 @@ def payment_status(total: Decimal, movements: Sequence[Movement]) -> PaymentStat
         for each in takes
         if each.type is TransactionType.CHARGE and each.status is TransactionStatus.CANCELLED
     )
-    if paid + waived < total:
+    corrected = _sum(
+        each.amount
+        for each in movements
+        if each.type is TransactionType.REFUND and each.correction is not None and each.status not in _NOTHING_MOVED
+    )
+    if paid - corrected + waived < total:
         return PaymentStatus.PROCESSING
     if not paid:
         return PaymentStatus.NOT_BILLED
@@ -49,6 +58,11 @@ def payment_status(total: Decimal, movements: Sequence[Movement]) -> PaymentStat
         if each.type is TransactionType.REFUND and each.status is TransactionStatus.SUCCEEDED
     )
     return PaymentStatus.REFUNDED if given_back >= paid else PaymentStatus.PAID
+
+
+def is_withdrawn(movement: Movement) -> bool:
+    """Whether a correction no longer asks for it."""
+    return movement.correction is not None and movement.status is TransactionStatus.CANCELLED
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:

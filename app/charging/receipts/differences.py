@@ -27,29 +27,61 @@ CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         """
-        SELECT r.full_number, l.session_id, l.gross, l.net, l.vat, r.currency,
-               s.total_gross, s.total_net, s.total_vat, s.currency AS session_currency
-        FROM receipt_line l JOIN receipt r ON r.id = l.receipt_id JOIN charging_session s ON s.id = l.session_id
-        WHERE l.kind = 'receipt' AND ((s.total_gross, s.total_net, s.total_vat, s.currency)
-              IS DISTINCT FROM (l.gross, l.net, l.vat, r.currency))
+        SELECT r.full_number, l.session_id, l.price_version, so_far.gross, r.currency,
+               coalesce(v.total_gross, s.total_gross) AS price, coalesce(v.currency, s.currency) AS session_currency
+        FROM receipt_line l
+        JOIN receipt r ON r.id = l.receipt_id
+        JOIN charging_session s ON s.id = l.session_id
+        LEFT JOIN session_price_version v ON v.session_id = l.session_id AND v.number = l.price_version
+        CROSS JOIN LATERAL (
+            SELECT coalesce((SELECT sum(o.gross) FROM receipt_line o JOIN receipt p ON p.id = o.receipt_id
+                             WHERE o.session_id = l.session_id AND o.kind = 'receipt' AND p.user_id = r.user_id
+                               AND o.price_version <= l.price_version), 0)
+                 - coalesce((SELECT sum(t.amount) FROM transaction t
+                             WHERE t.session_id = l.session_id AND t.user_id = r.user_id AND t.type = 'refund'
+                               AND t.status = 'succeeded' AND t.correction <= l.price_version
+                               AND EXISTS (SELECT FROM receipt_line e JOIN receipt q ON q.id = e.receipt_id
+                                           WHERE e.session_id = t.session_id AND e.kind = 'receipt'
+                                             AND q.user_id = t.user_id AND e.price_version < t.correction)), 0) AS gross
+        ) so_far
+        WHERE l.kind = 'receipt'
+          AND (so_far.gross <> coalesce(v.total_gross, s.total_gross)
+               OR coalesce(v.currency, s.currency) IS DISTINCT FROM r.currency)
         ORDER BY l.id
         """,
-        "Receipt {full_number} has session {session_id} with {gross} = {net} + {vat} {currency}, but the session cost "
-        "{total_gross} = {total_net} + {total_vat} {session_currency}.",
+        "Up to receipt {full_number}, receipts say {gross} {currency} of session {session_id}, but version "
+        "{price_version} of its price is {price} {session_currency}.",
     ),
     (
         """
-        SELECT session_id, count(*) AS times FROM receipt_line WHERE kind = 'receipt'
-        GROUP BY session_id HAVING count(*) > 1 ORDER BY session_id
+        SELECT r.full_number, l.session_id, l.gross, l.net, l.vat, s.total_gross, s.total_net, s.total_vat
+        FROM receipt_line l JOIN receipt r ON r.id = l.receipt_id JOIN charging_session s ON s.id = l.session_id
+        WHERE l.kind = 'receipt' AND l.price_version = s.price_version AND l.gross = s.total_gross
+          AND (l.net, l.vat) IS DISTINCT FROM (s.total_net, s.total_vat)
+        ORDER BY l.id
+        """,
+        "Receipt {full_number} has session {session_id} with {gross} = {net} + {vat}, but the session cost "
+        "{total_gross} = {total_net} + {total_vat}.",
+    ),
+    (
+        """
+        SELECT session_id, price_version, count(*) AS times FROM receipt_line WHERE kind = 'receipt'
+        GROUP BY session_id, price_version HAVING count(*) > 1 ORDER BY session_id
         """,
         "Session {session_id} is on {times} receipts.",
     ),
     (
         """
-        SELECT r.full_number, l.session_id, s.user_id AS driver, r.user_id AS recipient, s.payment_status
-        FROM receipt_line l JOIN receipt r ON r.id = l.receipt_id JOIN charging_session s ON s.id = l.session_id
-        WHERE s.user_id IS DISTINCT FROM r.user_id OR s.payment_status NOT IN ('paid', 'refunded')
-           OR s.paid_from = 'corporate'
+        SELECT r.full_number, l.session_id, coalesce(v.user_id, s.user_id) AS driver, r.user_id AS recipient,
+               s.payment_status
+        FROM receipt_line l
+        JOIN receipt r ON r.id = l.receipt_id
+        JOIN charging_session s ON s.id = l.session_id
+        LEFT JOIN session_price_version v ON v.session_id = l.session_id AND v.number = l.price_version
+        WHERE l.kind = 'receipt'
+          AND (coalesce(v.user_id, s.user_id) IS DISTINCT FROM r.user_id
+               OR (l.price_version = s.price_version
+                   AND (s.payment_status NOT IN ('paid', 'refunded') OR s.paid_from = 'corporate')))
         ORDER BY l.id
         """,
         "Receipt {full_number} of user {recipient} has session {session_id} of user {driver}, which is "
@@ -87,12 +119,13 @@ CHECKS: tuple[tuple[str, str], ...] = (
     ),
     (
         """
-        SELECT l.session_id, max(paid.gross) AS paid, sum(l.gross) AS given_back
-        FROM receipt_line l
-        LEFT JOIN receipt_line paid ON paid.session_id = l.session_id AND paid.kind = 'receipt'
-        WHERE l.kind = 'credit_note'
-        GROUP BY l.session_id HAVING sum(l.gross) > coalesce(max(paid.gross), 0)
-        ORDER BY l.session_id
+        SELECT session_id, sum(gross) FILTER (WHERE kind = 'receipt') AS paid,
+               sum(gross) FILTER (WHERE kind = 'credit_note') AS given_back
+        FROM receipt_line
+        GROUP BY session_id
+        HAVING coalesce(sum(gross) FILTER (WHERE kind = 'credit_note'), 0)
+               > coalesce(sum(gross) FILTER (WHERE kind = 'receipt'), 0)
+        ORDER BY session_id
         """,
         "Credit notes give back {given_back} of session {session_id}, for which the receipt says {paid}.",
     ),

@@ -8,19 +8,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
-from sqlalchemy import Numeric, Select, case, cast, exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, Numeric, Select, and_, case, cast, exists, func, select
+from sqlalchemy.orm import Session, aliased
 
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
-from app.billing.models import ReceiptKind, ReceiptLine, Transaction, TransactionStatus, TransactionType
+from app.billing.models import Receipt, ReceiptKind, ReceiptLine, Transaction, TransactionStatus, TransactionType
 from app.billing.receipts.issue import Line
 from app.charging.authorize import PaidFrom
 from app.charging.lifecycle import PaymentStatus, SessionStatus
 from app.charging.models import ChargingSession
 from app.core.clock import zone
 from app.core.i18n import localized
+from app.core.models import CurrencyRow
+from app.core.money import Currency, Money, split_vat
 
 #: of it, or of a part of it, the money may have been given back: then the credit note follows
 PAID = (PaymentStatus.PAID, PaymentStatus.REFUNDED)
@@ -59,26 +62,89 @@ def settled_at() -> Any:
     return func.greatest(ChargingSession.stopped_at, paid_at)  # PostgreSQL's greatest leaves NULL out
 
 
-def _belonging(statement: Select[Any], before: datetime | None) -> Select[Any]:
-    """Narrow a statement to sessions for receipts that are on none; settled before a moment, if one is given."""
+def _belonging(statement: Select[Any], before: datetime | None, *, corrected: bool = False) -> Select[Any]:
+    """Narrow a statement to sessions for receipts that are on none; settled before a moment, if one is given.
+
+    ``corrected``: instead those that are on one, of which a correction asks more, or asks another driver.
+    """
+    on_receipt: ColumnElement[bool] = exists().where(ReceiptLine.session_id == ChargingSession.id, ReceiptLine.kind == ReceiptKind.RECEIPT)
+    if corrected:
+        on_receipt = ~and_(
+            ChargingSession.price_version > 1,
+            on_receipt,
+            ChargingSession.total_gross > receipted(ReceiptLine.gross),
+            ~_unsettled_correction(),
+        )
     statement = statement.where(
         ChargingSession.status == SessionStatus.FINISHED,
         ChargingSession.payment_status.in_(PAID),
         ChargingSession.total_gross > 0,
         ChargingSession.user_id.is_not(None),
         ChargingSession.paid_from.is_distinct_from(PaidFrom.CORPORATE.value),
-        ~exists().where(ReceiptLine.session_id == ChargingSession.id, ReceiptLine.kind == ReceiptKind.RECEIPT),
+        ~on_receipt,
     )
     if before is None:
         return statement
     return statement.where(ChargingSession.stopped_at < before, settled_at() < before)
 
 
+def receipted(column: Any) -> Any:
+    """What receipts say so far of a session to its driver, less what corrections gave back of that.
+
+    ``column``: the gross or another amount of the lines; what was given back is known in gross only.
+    """
+    lines = (
+        select(func.coalesce(func.sum(column), 0))
+        .join(Receipt, Receipt.id == ReceiptLine.receipt_id)
+        .where(
+            ReceiptLine.session_id == ChargingSession.id,
+            ReceiptLine.kind == ReceiptKind.RECEIPT,
+            Receipt.user_id == ChargingSession.user_id,
+        )
+        .correlate(ChargingSession)
+        .scalar_subquery()
+    )
+    earlier = aliased(ReceiptLine)
+    given_back = (
+        select(func.coalesce(func.sum(Transaction.amount), 0))
+        .where(
+            Transaction.session_id == ChargingSession.id,
+            Transaction.user_id == ChargingSession.user_id,
+            Transaction.type == TransactionType.REFUND,
+            Transaction.status == TransactionStatus.SUCCEEDED,
+            Transaction.correction.is_not(None),
+            exists().where(
+                earlier.session_id == Transaction.session_id,
+                earlier.kind == ReceiptKind.RECEIPT,
+                earlier.price_version < Transaction.correction,
+                earlier.receipt_id == Receipt.id,
+                Receipt.user_id == Transaction.user_id,
+            ),
+        )
+        .correlate(ChargingSession)
+        .scalar_subquery()
+    )
+    return lines - given_back
+
+
+def _unsettled_correction() -> Any:
+    """That a correction's refund has not come through: until it has, nobody knows what the driver has paid."""
+    return exists().where(
+        Transaction.session_id == ChargingSession.id,
+        Transaction.type == TransactionType.REFUND,
+        Transaction.correction.is_not(None),
+        Transaction.status != TransactionStatus.SUCCEEDED,
+    )
+
+
 def due_drivers(session: Session, *, before: datetime | None, after_user_id: int = 0, limit: int) -> list[int]:
     """Users with sessions that are due, by id, above ``after_user_id``."""
-    statement = select(ChargingSession.user_id).where(ChargingSession.user_id > after_user_id).distinct()
-    statement = _belonging(statement, before).order_by(ChargingSession.user_id).limit(limit)
-    return [user_id for user_id in session.scalars(statement) if user_id is not None]
+    found: set[int] = set()
+    for corrected in (False, True):  # two plain statements: each has an index of its own
+        statement = select(ChargingSession.user_id).where(ChargingSession.user_id > after_user_id).distinct()
+        statement = _belonging(statement, before, corrected=corrected).order_by(ChargingSession.user_id).limit(limit)
+        found.update(user_id for user_id in session.scalars(statement) if user_id is not None)
+    return sorted(found)[:limit]
 
 
 def due_sessions(
@@ -96,7 +162,7 @@ def due_sessions(
         ),
     )
     statement = (
-        select(ChargingSession, Evse.code, Location, percent, settled_at())
+        select(ChargingSession, Evse.code, Location, percent, settled_at(), receipted(ReceiptLine.gross))
         .join(Evse, Evse.id == ChargingSession.evse_id)
         .join(ChargePoint, ChargePoint.id == ChargingSession.charge_point_id)
         .join(ChargingZone, ChargingZone.id == ChargePoint.zone_id)
@@ -105,7 +171,12 @@ def due_sessions(
         .order_by(ChargingSession.started_at, ChargingSession.id)
     )
     found: dict[str, list[Due]] = {}
-    for charge, code, location, vat_percent, settled in session.execute(_belonging(statement, before)):
+    rows = [
+        *session.execute(_belonging(statement, before)),
+        *session.execute(_belonging(statement, before, corrected=True)),
+    ]
+    for charge, code, location, vat_percent, settled, so_far in rows:
+        gross, net, vat = _due_of(session, charge, Decimal(so_far), vat_percent)
         line = Line(
             session_id=charge.id,
             started_at=charge.started_at,
@@ -114,12 +185,26 @@ def due_sessions(
             evse_code=code or "",
             energy_wh=charge.energy_wh,
             vat_percent=vat_percent,
-            gross=charge.total_gross,
-            net=charge.total_net,
-            vat=charge.total_vat,
+            gross=gross,
+            net=net,
+            vat=vat,
+            price_version=charge.price_version,
         )
         found.setdefault(charge.currency, []).append(Due(line, month_of(settled, timezone).date()))
     return found
+
+
+def _due_of(
+    session: Session, charge: ChargingSession, so_far: Decimal, vat_percent: Decimal
+) -> tuple[Decimal, Decimal, Decimal]:
+    """Gross, net and VAT for the receipt: the session's own, or what a correction asks more than receipts say."""
+    assert charge.total_gross is not None and charge.total_net is not None and charge.total_vat is not None
+    if not so_far:
+        return charge.total_gross, charge.total_net, charge.total_vat
+    row = session.get_one(CurrencyRow, charge.currency)
+    gross = Money(charge.total_gross - so_far, Currency(row.code, row.exponent, row.symbol)).rounded()
+    price = split_vat(gross, vat_percent)
+    return price.gross.amount, price.net.amount, price.vat.amount
 
 
 def _place(location: Location, language: str) -> str:
