@@ -9,6 +9,19 @@ from app.core import account_models as accounts
 from app.core import models as core
 from app.crm import models as crm
 from app.partners import models as partners
+from app.search import models as search
 from app.tariffs import models as tariffs
 
-__all__ = ["accounts", "analytics", "assets", "billing", "charging", "content", "core", "crm", "partners", "tariffs"]
+__all__ = [
+    "accounts",
+    "analytics",
+    "assets",
+    "billing",
+    "charging",
+    "content",
+    "core",
+    "crm",
+    "partners",
+    "search",
+    "tariffs",
+]

@@ -1,1 +1,1 @@
-"""One search document per record, and what is found by it."""
+"""Universal search: what records are found by, and finding them. Manual, "Universal Search"."""
