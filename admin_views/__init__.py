@@ -6,6 +6,7 @@ from flask import Flask
 from flask_admin import Admin
 
 from admin_views import (
+    account,
     activity,
     api,
     assets,
@@ -15,12 +16,14 @@ from admin_views import (
     dashboard,
     live,
     login,
+    one_time_links,
     payments,
     public,
     search,
     tariffs,
 )
 from admin_views.base import init_screens
+from admin_views.crm import verification_page
 from app.core import settings
 from app.core.db import db
 from app.core.models import Action, AuditEntry
@@ -32,6 +35,8 @@ SECTIONS = (dashboard, assets, tariffs, activity, payments, crm, configuration)
 def register(app: Flask) -> None:
     """Put every screen on the application."""
     login.init_app(app)
+    account.init_app(app)
+    one_time_links.init_app(app)
     init_screens(
         app,
         system_timezone=lambda: settings.get_text(db.session(), "system.timezone"),
@@ -46,4 +51,5 @@ def register(app: Flask) -> None:
     live.init_app(app)
     public.init_app(app)
     card_entry.init_app(app)
+    verification_page.init_app(app)
     search.init_app(app)

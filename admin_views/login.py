@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import segno
 import structlog
 from flask import (
     Blueprint,
@@ -25,27 +27,24 @@ from flask import (
     session,
     url_for,
 )
-from flask_admin.form import BaseForm
 from flask_limiter import Limiter, RateLimitExceeded
 from flask_limiter.util import get_remote_address
-from flask_login import LoginManager, current_user, login_required, login_user, logout_user
+from flask_login import LoginManager, current_user, login_user, logout_user
 from markupsafe import Markup
 from sqlalchemy.exc import OperationalError
-from wtforms import PasswordField, StringField, validators
 
 from admin_views import formats, login_cli
 from admin_views.base import safe_next
 from admin_views.widgets.access import refuse_anonymous
-from admin_views.widgets.fields import ChoiceField, TimezoneField
-from app.core import admin_sessions, principal, sign_in
+from app.core import admin_sessions, principal, second_factor, sign_in
 from app.core.clock import utcnow
 from app.core.db import db
-from app.core.i18n import LANGUAGES
 from app.core.models import Admin
-from app.core.passwords import MINIMUM_LENGTH, WeakPassword
 
 ATTEMPTS = "10 per minute; 50 per hour"
-REFUSED = "The e-mail or the password is wrong, or the account is disabled."
+REFUSED = "The e-mail or the password is wrong, or the account is disabled or locked for the moment."
+#: between the password and the second step: what the cookie carries, and for how long
+BETWEEN, BETWEEN_S = "between_steps", 600
 
 #: pages on which a partner's admin changes what is its own, but no right of the database is given for it: their
 #: requests that change something run on behalf of it (``app.core.principal``); what they read, ``scope`` narrows
@@ -71,40 +70,6 @@ class SignedIn:
     key: str
     id: int
     admin_id: int
-
-
-class AccountForm(BaseForm):
-    """What an admin may change of itself."""
-
-    name = StringField("Name", [validators.InputRequired(), validators.Length(max=120)])
-    email = StringField(
-        "E-mail", [validators.InputRequired(), validators.Length(max=255)], render_kw={"autocomplete": "username"}
-    )
-    locale = ChoiceField("Language", choices=list(LANGUAGES.items()), description="For texts in several languages.")
-    timezone = TimezoneField(
-        "Time zone",
-        allow_blank=True,
-        description="In which times are shown to you. Without one, the system's. Exports are always in the system's.",
-    )
-
-
-class PasswordForm(BaseForm):
-    """The old password, and the new one twice."""
-
-    old = PasswordField(
-        "Current password", [validators.InputRequired()], render_kw={"autocomplete": "current-password"}
-    )
-    new = PasswordField(
-        "New password",
-        [validators.InputRequired(), validators.Length(max=sign_in.MAXIMUM_PASSWORD_LENGTH)],
-        description=f"At least {MINIMUM_LENGTH} characters.",
-        render_kw={"autocomplete": "new-password"},
-    )
-    again = PasswordField(
-        "New password again",
-        [validators.InputRequired(), validators.EqualTo("new", "The two do not match.")],
-        render_kw={"autocomplete": "new-password"},
-    )
 
 
 @manager.user_loader
@@ -138,6 +103,20 @@ def typed_email() -> str:
     return "email:" + hashlib.sha256(email.encode()).hexdigest()[:32]
 
 
+def tried_account() -> str:
+    """Or by the account whose second step is asked."""
+    kept = session.get(BETWEEN)
+    return f"admin:{kept.get('admin') if isinstance(kept, dict) else get_remote_address()}"
+
+
+def throttled(view: Callable[[], Any], *keys: Callable[[], str], limit: str = ATTEMPTS) -> Callable[[], Any]:
+    """A view whose POSTs are counted by address and by these keys."""
+    limiter: Limiter = current_app.extensions["sync_limiter"]
+    for key in (get_remote_address, *keys):
+        view = limiter.limit(limit, key_func=key, methods=["POST"])(view)
+    return view
+
+
 def limiter_storage(url: str) -> str:
     """The application's Redis in the spelling of the throttle's library."""
     return url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
@@ -151,7 +130,7 @@ def login() -> Any:
             return redirect(target)
         return render_template("login.html", next_url=target if target != "/" else "")
     email = request.form.get("email", "")[:255]
-    admin = sign_in.sign_in(
+    admin = sign_in.check_password(
         db.session(),
         email=email,
         password=request.form.get("password", ""),
@@ -161,19 +140,112 @@ def login() -> Any:
     db.session.commit()
     if admin is None:
         return _refused(REFUSED, email, target), 401
+    return after_password(admin, target)
+
+
+def after_password(admin: Admin, target: str) -> Any:
+    """Whose password was right (or was just chosen) goes on to the second step, to setting it up, or in."""
+    if second_factor.is_on(db.session(), admin.id):
+        _remember(admin, target)
+        return redirect(url_for("auth.second_step"), code=303)
+    if second_factor.is_required(db.session(), admin):
+        _remember(admin, target)
+        return redirect(url_for("auth.set_up"), code=303)
     begin_session(admin)
     return redirect(target, code=303)
 
 
+def _remember(admin: Admin, target: str) -> None:
+    """Whose password was right, for the next page: in the signed cookie, for ten minutes, for this password."""
+    session.clear()
+    session[BETWEEN] = {"admin": admin.id, "at": int(time.time()), "mark": _mark(admin), "next": target}
+
+
+def _mark(admin: Admin) -> str:
+    """What changes with the password, and tells nothing of it."""
+    return hashlib.sha256(f"between${admin.password_hash}".encode()).hexdigest()[:32]
+
+
+def between() -> tuple[Admin, str] | None:
+    """Whose password was right a moment ago, and where they want to go; None when that does not hold any more."""
+    kept = session.get(BETWEEN)
+    if not isinstance(kept, dict) or not 0 <= time.time() - kept.get("at", 0) <= BETWEEN_S:
+        return None
+    admin = db.session.get(Admin, kept.get("admin"))
+    if admin is None or not admin.is_active or admin.is_locked(utcnow()) or _mark(admin) != kept.get("mark"):
+        return None
+    return admin, safe_next(kept.get("next"))
+
+
+def second_step() -> Any:
+    """The code beside the password. A wrong one counts like a wrong password."""
+    here = between()
+    if here is None or not second_factor.is_on(db.session(), here[0].id):
+        return _begin_again()
+    admin, target = here
+    if request.method == "GET":
+        return render_template("login/second_step.html")
+    if second_factor.accept(db.session(), admin_id=admin.id, code=request.form.get("code", "")[:64], now=utcnow()):
+        begin_session(admin)
+        return redirect(target, code=303)
+    return _wrong_code(admin, "login/second_step.html", "This code does not fit, or has been used.")
+
+
+def set_up() -> Any:
+    """Setting the second step up where it is required, before anything else can be seen."""
+    here = between()
+    if here is None or second_factor.is_on(db.session(), here[0].id):
+        return _begin_again()
+    admin, target = here
+    secret = second_factor.begin_set_up(db.session(), admin=admin, now=utcnow())
+    db.session.commit()
+    page = {"qr": qr_of(admin, secret), "secret": secret}
+    if request.method == "GET":
+        return render_template("login/set_up.html", **page)
+    try:
+        codes = second_factor.confirm(db.session(), admin=admin, code=request.form.get("code", "")[:64], now=utcnow())
+    except second_factor.WrongCode as refusal:
+        return _wrong_code(admin, "login/set_up.html", str(refusal), **page)
+    except (second_factor.NotSetUp, second_factor.SetUpAlready):
+        db.session.rollback()
+        return _begin_again()
+    begin_session(admin)
+    return render_template("login/recovery_codes.html", codes=codes, target=target)
+
+
+def qr_of(admin: Admin, secret: str) -> str:
+    """The QR code for an authenticator app, as an address for ``img``."""
+    address = second_factor.address_for_app(db.session(), admin=admin, secret=secret)
+    return str(segno.make(address, error="m").svg_data_uri(scale=4, border=2))
+
+
+def _wrong_code(admin: Admin, template: str, words: str, **page: Any) -> Any:
+    sign_in.note_failure(db.session(), admin=admin, address=get_remote_address(), now=utcnow(), step="code")
+    db.session.commit()
+    if between() is None:
+        return _begin_again()
+    return render_template(template, error=words, **page), 401
+
+
+def _begin_again() -> Any:
+    session.pop(BETWEEN, None)
+    if current_user.is_authenticated:
+        return redirect("/")
+    flash("Please sign in again.", "info")
+    return redirect(url_for("auth.login"), code=303)
+
+
 def begin_session(admin: Admin) -> None:
-    """Start a session that carries nothing of the one before, and commit its row."""
+    """Somebody has come in: start a session that carries nothing of the one before, and commit its row."""
+    now = utcnow()
     row, key = admin_sessions.begin(
         db.session(),
         admin=admin,
         address=get_remote_address(),
         agent=request.headers.get("User-Agent", ""),
-        now=utcnow(),
+        now=now,
     )
+    sign_in.note_sign_in(db.session(), admin=admin, address=get_remote_address(), now=now)
     found = SignedIn(key, row.id, admin.id)
     db.session.commit()
     session.clear()
@@ -204,77 +276,12 @@ def logout() -> Any:
     return redirect(url_for("auth.login"), code=303)
 
 
-@blueprint.route("/account", methods=["GET", "POST"])
-@login_required
-def profile() -> Any:
-    """My account: name, e-mail, language, time zone."""
-    admin = _me()
-    form = AccountForm(request.form if request.method == "POST" else None, obj=admin)
-    if request.method == "POST" and form.validate():
-        try:
-            sign_in.change_own_account(
-                db.session(),
-                admin=admin,
-                name=form.name.data,
-                email=form.email.data,
-                locale=form.locale.data,
-                timezone=form.timezone.data,
-            )
-        except (sign_in.EmailTaken, sign_in.InvalidEmail) as refusal:
-            db.session.rollback()
-            form.email.errors = [str(refusal)]
-        else:
-            db.session.commit()
-            flash("Your account is saved.", "success")
-            return redirect(url_for("auth.profile"), code=303)
-    return _account_page(form, PasswordForm(), failed=request.method == "POST")
-
-
-@blueprint.post("/account/password")
-@login_required
-def password() -> Any:
-    """Change one's password: asks for the old one; every other session of this admin ends."""
-    admin = _me()
-    form = PasswordForm(request.form)
-    if form.validate():
-        try:
-            here = this_sign_in()
-            sign_in.change_own_password(
-                db.session(),
-                admin=admin,
-                old=form.old.data,
-                new=form.new.data,
-                keep=here.id if here else None,
-                now=utcnow(),
-            )
-        except sign_in.WrongPassword as refusal:
-            form.old.errors = [str(refusal)]
-        except WeakPassword as refusal:
-            form.new.errors = [f"Choose another one: {refusal}."]
-        else:
-            db.session.commit()
-            flash("Your password is changed. Your other sessions have ended.", "success")
-            return redirect(url_for("auth.profile"), code=303)
-    db.session.rollback()
-    return _account_page(AccountForm(None, obj=admin), form, failed=True)
-
-
-def _me() -> Admin:
+def myself() -> Admin:
+    """Who is signed in, as a row; 401 for nobody."""
     admin = current_user._get_current_object()
     if not isinstance(admin, Admin):
         abort(401)
     return admin
-
-
-def _account_page(account: AccountForm, secret: PasswordForm, *, failed: bool) -> Any:
-    html = render_template(
-        "login/account.html",
-        page_title="My account",
-        account=account,
-        secret=secret,
-        system_zone=formats.system_zone().key,
-    )
-    return make_response(html, 422 if failed else 200)
 
 
 def too_many(error: RateLimitExceeded) -> Any:
@@ -335,10 +342,13 @@ def init_app(app: Flask) -> None:
         headers_enabled=False,
     )
     app.extensions["sync_limiter"] = limiter
-    throttled = limiter.limit(ATTEMPTS, methods=["POST"])(
-        limiter.limit(ATTEMPTS, key_func=typed_email, methods=["POST"])(login)
-    )
     app.register_blueprint(blueprint)
-    app.add_url_rule("/login", "auth.login", throttled, methods=["GET", "POST"])
+    with app.app_context():
+        for rule, endpoint, view, key in (
+            ("/login", "login", login, typed_email),
+            ("/login/code", "second_step", second_step, tried_account),
+            ("/login/set-up", "set_up", set_up, tried_account),
+        ):
+            app.add_url_rule(rule, f"auth.{endpoint}", throttled(view, key), methods=["GET", "POST"])
     app.register_error_handler(RateLimitExceeded, too_many)
     login_cli.register(app)

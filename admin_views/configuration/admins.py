@@ -4,37 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import flash, redirect, request
+from flask import abort, flash, redirect, request
 from flask_admin import expose
 from flask_admin.contrib.sqla.fields import QuerySelectField
 from flask_admin.form import BaseForm
 from flask_login import current_user
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
-from wtforms import PasswordField, StringField, validators
+from wtforms import StringField, validators
 
 from admin_views.assets.parts import TextWhere
-from admin_views.base import BaseView, EnumField, Facts, Outcome, ReasonForm, RecordAction, Related, TimezoneField
+from admin_views.base import BaseView, Facts, Related, TimezoneField, pill
+from admin_views.configuration.account_actions import ACTIONS, password_field
 from admin_views.configuration.partner_accounts import PartnerAccounts, of_partner, roles_for
+from admin_views.login import this_sign_in
+from admin_views.protection import facts_of
 from app.core import admins
 from app.core.clock import utcnow
-from app.core.db import db
-from app.core.models import Action, ActionStatus, Admin, AdminStatus
-from app.core.passwords import MINIMUM_LENGTH, WeakPassword
-from app.core.sign_in import MAXIMUM_PASSWORD_LENGTH, EmailTaken, InvalidEmail
+from app.core.models import Action, Admin, AdminStatus
+from app.core.passwords import WeakPassword
+from app.core.sign_in import EmailTaken, InvalidEmail
 from app.partners.models import Partner
 
 SECTION = "Configuration"
-PASSWORD_HINT = f"At least {MINIMUM_LENGTH} characters. Leave empty to have one made; it is shown once."
-
-
-def _password_field() -> PasswordField:
-    return PasswordField(
-        "Password",
-        [validators.Optional(), validators.Length(max=MAXIMUM_PASSWORD_LENGTH)],
-        description=PASSWORD_HINT,
-        render_kw={"autocomplete": "new-password"},
-    )
+LOCKED = "Locked"
 
 
 class AccountForm(BaseForm):
@@ -63,52 +56,19 @@ class AccountForm(BaseForm):
 
 
 class NewAccountForm(AccountForm):
-    """With the first password."""
+    """With the first password, for who shall not be invited by e-mail."""
 
-    password = _password_field()
-
-
-class StatusForm(ReasonForm):
-    """Active or disabled."""
-
-    status = EnumField(
-        "Status",
-        enum_class=AdminStatus,
-        default=AdminStatus.DISABLED,
-        description="A disabled admin cannot sign in, and is signed out at once.",
-    )
-
-    def __init__(self, formdata: Any = None, obj: Any = None, **more: Any) -> None:
-        super().__init__(formdata, obj=obj, **more)
-        if formdata is None and obj is not None:
-            self.status.data = next(member for member in AdminStatus if member is not obj.status)
+    password = password_field("Left empty, the admin is invited by e-mail and chooses one.")
 
 
-class PasswordForm(ReasonForm):
-    """The new password, or none."""
-
-    password = _password_field()
-
-
-def change_status(obj: Admin, form: StatusForm, *, reason: str, actor: Admin) -> Action:
-    """Disable an account, or make it active again."""
-    return admins.change_admin_status(
-        db.session(), admin=obj, status=form.status.data, reason=reason, actor=actor, now=utcnow()
-    )
-
-
-def reset_password(obj: Admin, form: PasswordForm, *, reason: str, actor: Admin) -> Outcome:
-    """Set another password; one that was made is told here and nowhere else."""
-    _, made = admins.reset_password(
-        db.session(), admin=obj, password=form.password.data or None, reason=reason, actor=actor, now=utcnow()
-    )
-    detail = f"New password, shown only now: {made}" if made else "The new password holds from now on."
-    return Outcome(str(obj), ActionStatus.FINISHED, detail)
-
-
-def sign_out(obj: Admin, form: Any, *, reason: str, actor: Admin) -> Action:
-    """End every session of an admin."""
-    return admins.end_sessions(db.session(), admin=obj, reason=reason, actor=actor, now=utcnow())
+def status(view: Any, context: Any, admin: Admin, name: str) -> Any:
+    """Active, disabled, invited, or active and locked for the moment."""
+    locked = admin.status is AdminStatus.ACTIVE and admin.is_locked(utcnow())
+    if context is None:
+        return LOCKED if locked else admin.status
+    if locked:
+        return pill(LOCKED, "red")
+    return pill(admin.status, "blue" if admin.status is AdminStatus.INVITED else None)
 
 
 def _of_partners_called(pattern: str) -> Any:
@@ -132,7 +92,7 @@ class AdminAccountView(PartnerAccounts, BaseView):
     description = "Who has access to this back office."
 
     column_list = ("name", "email", "role", "partner", "status", "timezone", "last_login_at", "created_at")
-    column_formatters = {"partner": of_partner}
+    column_formatters = {"partner": of_partner, "status": status}
     column_labels = {
         "email": "E-mail",
         "role": "Role",
@@ -144,7 +104,6 @@ class AdminAccountView(PartnerAccounts, BaseView):
         "created_at": "Created",
         "id": "ID",
     }
-    column_pills = ("status",)
     column_searchable_list = ("name", "email")
     column_sortable_list = ("name", "email", ("role", "role.name"), "status", "last_login_at", "created_at")
     column_default_sort = "name"
@@ -157,46 +116,54 @@ class AdminAccountView(PartnerAccounts, BaseView):
         ("partner", lambda admin: of_partner(None, None, admin, "partner")),
     )  # fmt: skip
     load_options = (joinedload(Admin.role),)
-    audit_ignored = ("version", "preferences", "last_login_at", "password_hash")
+    audit_ignored = (
+        "version",
+        "preferences",
+        "last_login_at",
+        "password_hash",
+        "failed_sign_ins",
+        "failed_since",
+        "locked_until",
+    )
 
     form = AccountForm
     details_tabs = (
         Facts(
             "General", ("id", "name", "email", "role", "partner", "status", "timezone", "created_at", "last_login_at")
         ),
+        Facts("Sign-in", template="configuration/_sign_in_tab.html"),
     )
     related = (
         Related("Actions of this admin", "action", _done_by),
         Related("Actions on this account", "action", _actions_on),
     )
-    actions = (
-        RecordAction(
-            "change_status",
-            "Change status",
-            change_status,
-            form=StatusForm,
-            icon="status-change",
-            refusals=(admins.AdminProtected,),
-        ),
-        RecordAction(
-            "reset_password",
-            "Reset password",
-            reset_password,
-            form=PasswordForm,
-            icon="password",
-            bulk=False,
-            help="Every session of the admin ends.",
-            refusals=(admins.AdminProtected, WeakPassword),
-        ),
-        RecordAction(
-            "sign_out",
-            "Sign out everywhere",
-            sign_out,
-            icon="logout",
-            help="Ends every session; the admin can sign in again.",
-            refusals=(admins.AdminProtected,),
-        ),
-    )
+    actions = ACTIONS
+
+    @expose("/sign-in/")
+    def sign_in_view(self) -> Any:
+        """How the account is protected and where it is signed in: for who may change admin accounts."""
+        self.require("edit")
+        admin = self.get_one(request.args.get("id"))
+        return self.render("configuration/_sign_in.html", number=admin.id, facts=facts_of(admin))
+
+    @expose("/sign-in/end/", methods=("POST",))
+    def end_session_view(self) -> Any:
+        """End one of its sessions."""
+        self.require("edit")
+        admin = self.get_one(request.form.get("id"))
+        number = request.form.get("session", type=int)
+        here = this_sign_in()
+        if number is None or (here is not None and here.id == number):
+            abort(400, description="Sign out to end your own session.")
+        actor = current_user._get_current_object()
+        try:
+            done = admins.end_one_session(self.db_session(), admin=admin, number=number, actor=actor, now=utcnow())
+        except admins.AdminProtected as refusal:
+            self.db_session.rollback()
+            abort(403, description=str(refusal))
+        self.db_session.commit()
+        flash("The session has ended." if done else "The session was over already.", "success")
+        return redirect(self.get_url(".details_view", id=admin.id))
 
     def get_create_form(self) -> Any:
         """With the first password."""
@@ -204,7 +171,7 @@ class AdminAccountView(PartnerAccounts, BaseView):
 
     @expose("/new/", methods=("GET", "POST"))
     def create_view(self) -> Any:
-        """The form; then, once, the password that was made."""
+        """The form; then the invitation is sent or, while no mail server is set, shown once."""
         self.require("create")
         form = self.create_form()
         if request.method == "GET" or not form.validate():
@@ -212,10 +179,11 @@ class AdminAccountView(PartnerAccounts, BaseView):
         made = self._create(form)
         if made is None:
             return self.render_form(form, None), 422
-        admin, password = made
-        if password is not None:
-            return self.render("configuration/password.html", admin=admin, password=password)
-        flash(f"Admin Account “{admin}” was created.", "success")
+        admin, url = made
+        if url is not None:
+            return self.render("configuration/invitation.html", admin=admin, url=url)
+        invited = "" if form.password.data else f" An invitation is on its way to {admin.email}."
+        flash(f"Admin Account “{admin}” was created.{invited}", "success")
         return redirect(self._after_save(admin))
 
     def _create(self, form: Any) -> tuple[Admin, str | None] | None:
@@ -231,6 +199,7 @@ class AdminAccountView(PartnerAccounts, BaseView):
                 password=form.password.data or None,
                 timezone=form.timezone.data,
                 actor=actor,
+                now=utcnow(),
                 partner_id=partner_id,
             ),
         )

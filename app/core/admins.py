@@ -14,7 +14,8 @@ from datetime import datetime
 from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
-from app.core import admin_sessions, sign_in
+from app.core import admin_links, admin_sessions, second_factor, sign_in
+from app.core.account_models import LinkPurpose
 from app.core.actions import open_action
 from app.core.audit import record_change
 from app.core.models import Action, ActionStatus, Admin, AdminStatus, Role
@@ -26,6 +27,10 @@ SUPER_USER = "Super User"
 CHANGE_STATUS = "Change Admin Status"
 RESET_PASSWORD = "Reset Password"  # noqa: S105 (the action's name in the log)
 END_SESSIONS = "Sign Out Everywhere"
+INVITE = "Send Invitation"
+WITHDRAW = "Withdraw Invitation"
+UNLOCK = "Unlock Admin"
+REMOVE_SECOND_STEP = "Remove Two-Step Sign-In"
 
 #: one decision about who remains a Super User at a time
 _SUPER_USER_LOCK = 0x5359_5355
@@ -59,6 +64,14 @@ class AdminStatusUnchanged(AdminProtected):
     """The account has this status already."""
 
 
+class NotActive(AdminProtected):
+    """The account is not active, or cannot be made so."""
+
+
+class AcceptedAlready(AdminProtected):
+    """There is no invitation to be sent or withdrawn."""
+
+
 def create_account(
     session: Session,
     *,
@@ -68,9 +81,12 @@ def create_account(
     password: str | None,
     timezone: str | None,
     actor: Admin | None,
+    now: datetime,
     partner_id: int | None = None,
 ) -> tuple[Admin, str | None]:
-    """Make an account; flushes. Without a password one is made, and returned beside the account to be shown once.
+    """Make an account; flushes. Without a password it is invited by e-mail.
+
+    Returns the account and, when no mail server is set, the invitation's address: to be shown once.
 
     ``partner_id``: the partner whose admin it will be, for good. Raises InvalidEmail, EmailTaken, WeakPassword,
     BeyondOwnPermissions, NotOfOwnPartner, RoleOfOtherKind.
@@ -78,19 +94,107 @@ def create_account(
     require_reach(actor, partner_id)
     require_kind(role, partner_id)
     require_within(actor, role.permissions)
-    made = None if password else generated_password()
     admin = sign_in.create_admin(
         session,
         email=email,
         name=name,
         role=role.name,
-        password=password or made or "",
+        password=password or None,
         actor=actor,
         partner_id=partner_id,
     )
     admin.timezone = timezone
     session.flush()
-    return admin, made
+    if password:
+        return admin, None
+    return admin, admin_links.send_link(
+        session, admin=admin, purpose=LinkPurpose.INVITE, asked_by=_name(actor), now=now
+    )
+
+
+def send_invitation(
+    session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime
+) -> tuple[Action, str | None]:
+    """Invite somebody (again) who has no password yet; the links before hold no more. Flushes.
+
+    Returns the log's row and, when no mail server is set, the address. Raises AcceptedAlready, BeyondOwnPermissions,
+    ReasonRequired.
+    """
+    require_charge_of(actor, admin)
+    if admin.password_hash is not None:
+        raise AcceptedAlready(f"{admin.name} has a password already; reset it instead.")
+    if admin.status is not AdminStatus.INVITED:
+        _audit(session, actor, "change", admin, {"status": admin.status}, {"status": AdminStatus.INVITED})
+        admin.status = AdminStatus.INVITED
+        session.flush()
+    url = admin_links.send_link(session, admin=admin, purpose=LinkPurpose.INVITE, asked_by=_name(actor), now=now)
+    return _log(session, INVITE, admin, _sent_to(admin, url), reason, actor, now), url
+
+
+def withdraw_invitation(session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime) -> Action:
+    """End an invitation that was not accepted; flushes.
+
+    Raises AcceptedAlready, BeyondOwnPermissions, ReasonRequired.
+    """
+    require_charge_of(actor, admin)
+    if admin.status is not AdminStatus.INVITED or not admin_links.withdraw_links(session, admin_id=admin.id, now=now):
+        raise AcceptedAlready("There is no invitation that could be withdrawn.")
+    return _log(session, WITHDRAW, admin, None, reason, actor, now)
+
+
+def unlock(session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime) -> Action:
+    """Let somebody in again who was locked out by too many failed sign-ins; flushes.
+
+    Raises AdminStatusUnchanged, BeyondOwnPermissions, ReasonRequired.
+    """
+    require_charge_of(actor, admin)
+    if not admin.is_locked(now):
+        raise AdminStatusUnchanged(f"{admin.name} is not locked.")
+    _audit(session, actor, "change", admin, {"locked_until": admin.locked_until}, {"locked_until": None})
+    admin.locked_until, admin.failed_sign_ins, admin.failed_since = None, 0, None
+    session.flush()
+    return _log(session, UNLOCK, admin, None, reason, actor, now)
+
+
+def remove_second_step(session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime) -> Action:
+    """Take away the second step of somebody who has lost it, which ends their sign-ins; flushes.
+
+    Raises NotSetUp, NotOneself (one's own needs password and code), BeyondOwnPermissions, ReasonRequired.
+    """
+    _require_other(actor, admin, "Switch off your own under My account.")
+    require_charge_of(actor, admin)
+    second_factor.remove(session, admin=admin, actor=actor)
+    admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.SECOND_STEP, now=now)
+    return _log(session, REMOVE_SECOND_STEP, admin, None, reason, actor, now)
+
+
+def send_reset_link(
+    session: Session, *, admin: Admin, reason: str, actor: Admin | None, now: datetime
+) -> tuple[Action, str | None]:
+    """Mail an active admin a link to choose another password; the old one holds until then. Flushes.
+
+    Returns the log's row and, when no mail server is set, the address. Raises NotActive, BeyondOwnPermissions,
+    ReasonRequired.
+    """
+    require_charge_of(actor, admin)
+    if admin.status is not AdminStatus.ACTIVE:
+        raise NotActive(f"{admin.name} is {admin.status.label.lower()}: a link to reset the password is of no use.")
+    url = admin_links.send_link(session, admin=admin, purpose=LinkPurpose.RESET, asked_by=_name(actor), now=now)
+    return _log(session, RESET_PASSWORD, admin, _sent_to(admin, url), reason, actor, now), url
+
+
+def end_one_session(session: Session, *, admin: Admin, number: int, actor: Admin | None, now: datetime) -> bool:
+    """End one sign-in of an admin, with an entry in the audit; False when it was over. Flushes.
+
+    Raises BeyondOwnPermissions.
+    """
+    if actor is None or actor.id != admin.id:
+        require_charge_of(actor, admin)
+    why = "Ended under My account" if actor is not None and actor.id == admin.id else f"Ended by {_name(actor)}"
+    if not admin_sessions.end(session, admin_id=admin.id, only=[number], why=why, now=now):
+        return False
+    _audit(session, actor, "change", admin, {f"session {number}": "open"}, {f"session {number}": "ended"})
+    return True
 
 
 def change_account(
@@ -123,15 +227,18 @@ def change_admin_status(
 ) -> Action:
     """Disable an account, which ends its sessions at once, or make it active again; flushes. Returns the log's row.
 
-    Raises AdminStatusUnchanged, NotOneself, LastSuperUser, BeyondOwnPermissions, ReasonRequired.
+    Raises AdminStatusUnchanged, NotActive, NotOneself, LastSuperUser, BeyondOwnPermissions, ReasonRequired.
     """
     if admin.status is status:
         raise AdminStatusUnchanged(f"{admin.name} is {status.label.lower()} already.")
     _require_other(actor, admin, "You cannot change the status of your own account.")
     require_charge_of(actor, admin)
+    if status is AdminStatus.ACTIVE and admin.password_hash is None:
+        raise NotActive(f"{admin.name} has chosen no password yet: send the invitation again.")
     if status is not AdminStatus.ACTIVE:
         _require_another_super_user(session, admin)
         admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.DISABLED, now=now)
+        admin_links.withdraw_links(session, admin_id=admin.id, now=now)
     before = admin.status
     admin.status = status
     session.flush()
@@ -144,11 +251,17 @@ def reset_password(
 ) -> tuple[Action, str | None]:
     """Give an account another password and end its sessions; flushes. Without one, one is made and returned.
 
-    Raises WeakPassword, BeyondOwnPermissions, ReasonRequired.
+    Whoever was invited becomes active by it, and a lock is lifted. Raises WeakPassword, BeyondOwnPermissions,
+    ReasonRequired.
     """
     require_charge_of(actor, admin)
     made = None if password else generated_password()
     admin.password_hash = hash_password(password or made or "")
+    if admin.status is AdminStatus.INVITED:
+        _audit(session, actor, "change", admin, {"status": admin.status}, {"status": AdminStatus.ACTIVE})
+        admin.status = AdminStatus.ACTIVE
+    admin.locked_until, admin.failed_sign_ins, admin.failed_since = None, 0, None
+    admin_links.withdraw_links(session, admin_id=admin.id, now=now)
     admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.NEW_PASSWORD, now=now)
     session.flush()
     _audit(session, actor, "change", admin, {"password": "old"}, {"password": "new"})
@@ -160,6 +273,14 @@ def end_sessions(session: Session, *, admin: Admin, reason: str, actor: Admin | 
     require_charge_of(actor, admin)
     admin_sessions.end(session, admin_id=admin.id, why=f"Ended by {actor.name if actor else 'a command'}", now=now)
     return _log(session, END_SESSIONS, admin, None, reason, actor, now)
+
+
+def end_other_sessions(session: Session, *, admin: Admin, keep: int, now: datetime) -> int:
+    """End an admin's own sign-ins but the one they are in, with an entry in the audit. Returns how many. Flushes."""
+    count = admin_sessions.end(session, admin_id=admin.id, why="Ended under My account", now=now, keep=keep)
+    if count:
+        _audit(session, admin, "change", admin, {"other sessions": count}, {"other sessions": 0})
+    return count
 
 
 def delete_account(session: Session, *, admin: Admin, actor: Admin | None) -> None:
@@ -231,6 +352,14 @@ def _require_another_super_user(session: Session, admin: Admin) -> None:
     )
     if not others:
         raise LastSuperUser(f"{admin.name} is the last active Super User; make another one first.")
+
+
+def _name(actor: Admin | None) -> str:
+    return actor.name if actor is not None else "System"
+
+
+def _sent_to(admin: Admin, url: str | None) -> str:
+    return f"link sent to {admin.email}" if url is None else "link shown on screen: no mail server is set"
 
 
 def _facts(admin: Admin) -> dict[str, object]:

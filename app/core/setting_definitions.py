@@ -180,7 +180,7 @@ DEFINITIONS: tuple[Definition, ...] = (
     Definition("admin.second_step_for", "Admin accounts", "Require two-step sign-in for", Kind.CHOICE, "nobody",
                "Beside the password, a code of an authenticator app. Who has none yet is led through setting it up at "
                "the next sign-in.",
-               choices=(("nobody", "Nobody: everybody may"), ("super_users", "Super Users"), ("everybody", "Everybody"))),
+               choices=(("nobody", "Nobody"), ("super_users", "Super Users"), ("everybody", "Everybody"))),
     Definition("admin.invitation_days", "Admin accounts", "Invitations hold for", Kind.INTEGER, 7,
                "The link by which a new admin chooses a password.", "days", 1, 60),
     Definition("geocoding.provider", "Addresses", "Geocoder", Kind.CHOICE, "none",

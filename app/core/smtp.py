@@ -18,7 +18,7 @@ from email.utils import format_datetime, parseaddr
 
 from sqlalchemy.orm import Session
 
-from app.core import settings, vault
+from app.core import sealed, settings, vault
 from app.core.mail import one_line
 from app.core.models import Mail
 from app.core.outbox import MessageRefused as MailRefused
@@ -92,6 +92,14 @@ def wire_address(address: str) -> str:
         raise MailRefused(f"“{domain}” is not a domain", permanent=True) from None
 
 
+def _opened(text: str) -> str:
+    """With what is sealed in it. Raises MailRefused."""
+    try:
+        return sealed.opened(text)
+    except vault.VaultLocked:
+        raise MailRefused("its link was sealed under another SECRET_KEY; send another one", permanent=True) from None
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file that goes with a mail."""
@@ -116,9 +124,9 @@ def build_message(mail: Mail, server: Server, *, now: datetime, attachment: Atta
         earlier = message_id(mail.answers, mail.recipient, domain)
         message["In-Reply-To"] = earlier
         message["References"] = earlier
-    message.set_content(mail.body)
+    message.set_content(_opened(mail.body))
     if mail.html:
-        message.add_alternative(mail.html, subtype="html")
+        message.add_alternative(_opened(mail.html), subtype="html")
     if attachment is not None:
         kind, _, subtype = attachment.content_type.partition("/")
         message.add_attachment(attachment.data, maintype=kind, subtype=subtype, filename=one_line(attachment.name))

@@ -57,9 +57,7 @@ def upgrade() -> None:
         _moment("withdrawn_at", nullable=True),
         sa.Column("asked_by", sa.String(length=255), nullable=False),
         sa.CheckConstraint("purpose IN ('invite', 'reset')", name=op.f("ck_admin_link_link_purpose")),
-        sa.CheckConstraint(
-            "used_at IS NULL OR withdrawn_at IS NULL", name=op.f("ck_admin_link_used_or_withdrawn")
-        ),
+        sa.CheckConstraint("used_at IS NULL OR withdrawn_at IS NULL", name=op.f("ck_admin_link_used_or_withdrawn")),
         sa.CheckConstraint("expires_at > created_at", name=op.f("ck_admin_link_holds_for_a_time")),
         sa.ForeignKeyConstraint(
             ["admin_id"], ["admin.id"], name=op.f("fk_admin_link_admin_id_admin"), ondelete="CASCADE"

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from app.core import admins, roles
@@ -61,22 +61,24 @@ def run(client: Visitor, action: str, **fields: Any) -> Any:
 # --- accounts -------------------------------------------------------------------------------------------------
 
 
-def test_an_account_is_made_with_a_password_that_is_shown_once(olga: Visitor, session: Session) -> None:
+def test_without_a_mail_server_an_invitation_is_shown_once(olga: Visitor, session: Session) -> None:
     operator = make.role(session, "Operator")
     fields = {"name": "Otto", "email": " otto@example.com ", "role": operator.id, "timezone": "Europe/Sofia"}
     made = olga.send(f"{LIST}new/", {**fields, "password": ""})
     assert made.status_code == 200
     page = made.get_data(as_text=True)
-    password = re.search(r"<code[^>]*>([^<]+)</code>", page)
-    assert password and re.fullmatch(r"\w{5}(-\w{5}){3}", password[1])
+    link = re.search(r"<code[^>]*>http://[^<]+(/invitation/[\w-]{43})</code>", page)
+    assert link
     assert made.headers["Cache-Control"] == "no-store"
     session.rollback()
     otto = session.scalars(select(Admin).where(Admin.email == "otto@example.com")).one()
-    assert (otto.role.name, otto.timezone) == ("Operator", "Europe/Sofia")
-    assert verify_password(otto.password_hash, password[1])
-    assert password[1] not in olga.get(f"{LIST}details/?id={otto.id}").get_data(as_text=True)
-    entry = session.scalars(select(AuditEntry).where(AuditEntry.object_label == "Otto")).one()
-    assert password[1] not in str(entry.after) + str(entry.before)
+    assert (otto.role.name, otto.timezone, otto.status) == ("Operator", "Europe/Sofia", AdminStatus.INVITED)
+    assert otto.password_hash is None
+    token = link[1].rpartition("/")[2]
+    assert token not in olga.get(f"{LIST}details/?id={otto.id}").get_data(as_text=True)
+    assert token not in olga.get(f"{LIST}sign-in/?id={otto.id}").get_data(as_text=True)
+    assert token not in str(session.execute(text("SELECT audit_entry::text FROM audit_entry")).all())
+    assert "Invited" in olga.get(LIST).get_data(as_text=True)
 
 
 def test_an_account_is_made_with_a_chosen_password(olga: Visitor, session: Session) -> None:
@@ -208,7 +210,7 @@ def test_a_reset_password_is_told_once_and_ends_the_sessions(clean: Flask, olga:
     otto = make.admin(session, "Otto", "Operator", password_hash="old")
     session.commit()
     his = make.signed_in(clean, otto)
-    done = run(olga, "reset_password", rowid=otto.id, password="", reason="Forgotten").get_data(as_text=True)
+    done = run(olga, "reset_password", rowid=otto.id, how="set", password="", reason="Forgotten").get_data(as_text=True)
     told = re.search(r"New password, shown only now: ([\w-]+)", done)
     assert told
     assert his.get("/crm/users/").status_code == 302
@@ -217,7 +219,7 @@ def test_a_reset_password_is_told_once_and_ends_the_sessions(clean: Flask, olga:
     assert verify_password(otto.password_hash, told[1])
     kept = str([(a.info, a.request, a.response) for a in session.scalars(select(Action))])
     assert told[1] not in kept + str([e.after for e in session.scalars(select(AuditEntry))])
-    weak = run(olga, "reset_password", rowid=otto.id, password="aaaaaaaaaaaa", reason="Again").get_data(as_text=True)
+    weak = run(olga, "reset_password", rowid=otto.id, how="set", password="aaaaaaaaaaaa", reason="Again").get_data(as_text=True)
     assert "Refused" in weak
     assert "four different characters" in weak
 
@@ -243,7 +245,7 @@ def test_nobody_gives_or_takes_over_what_they_do_not_have(clean: Flask, session:
     raised = edited(dan, small, role=boss.role_id)
     assert raised.status_code == 422
     assert message in raised.get_data(as_text=True)
-    taken = run(dan, "reset_password", rowid=boss.id, password="", reason="x").get_data(as_text=True)
+    taken = run(dan, "reset_password", rowid=boss.id, how="set", password="", reason="x").get_data(as_text=True)
     assert message in taken
     new = {"name": "N", "email": "n@example.com", "role": boss.role_id, "timezone": "__None", "password": ""}
     assert dan.send(f"{LIST}new/", new).status_code == 422

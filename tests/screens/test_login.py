@@ -61,7 +61,7 @@ def test_every_mistake_gets_the_same_words(
     make_admin(session, status=status)
     answer = attempt(door, email, password)
     assert answer.status_code == 401
-    assert "The e-mail or the password is wrong, or the account is disabled." in answer.text
+    assert "The e-mail or the password is wrong, or the account is disabled or locked for the moment." in answer.text
     assert door.get("/account").status_code == 302
 
 
