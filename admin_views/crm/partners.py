@@ -90,7 +90,7 @@ class PartnerView(BaseView):
     form_overrides = {"address": TextAreaField}
     form_args = {
         "name": {
-            "validators": [validators.InputRequired(), validators.Length(max=255)],
+            "validators": [validators.DataRequired(), validators.Length(max=255)],
             "description": "As the partner is called in this back office.",
         },
         **COMPANY_ARGS,
@@ -139,8 +139,6 @@ class PartnerView(BaseView):
     def on_model_change(self, form: Any, model: Partner, is_created: bool) -> None:
         """Fields that hold nothing are empty; what cannot be an address or a number is said at its field."""
         model.name = (model.name or "").strip()
-        if not model.name:
-            raise validators.ValidationError("A partner needs a name.")
         verbs.clean_company(model)
 
     def explain(self, error: Exception, form: Any) -> None:

@@ -14,8 +14,9 @@ from app.charging.models import ChargingSession
 from app.core import principal
 from app.core.clock import utcnow
 from app.core.db import db
+from app.core.models import Admin
 from app.partners.models import Partner
-from tests.support.factories_dashboard import make_session, make_station, make_user, make_zone
+from tests.support.factories_dashboard import make_admin, make_session, make_station, make_user, make_zone
 
 
 @dataclass(frozen=True)
@@ -53,3 +54,9 @@ def acting_as(app: Flask, partner_id: int | None, *, on_behalf: bool = False) ->
             yield db.session()
         finally:
             db.session.rollback()
+
+
+def partner_admin(session: Session, partner_id: int, role: str = "Partner Owner", *, email: str | None = None) -> Admin:
+    """An admin of a partner with a role for partners; commits."""
+    address = email or f"{role.split()[-1].lower()}.{partner_id}@example.com"
+    return make_admin(session, role=role, email=address, partner_id=partner_id, name=address.split("@")[0].title())
