@@ -12,13 +12,16 @@ from sqlalchemy.orm import selectinload
 from wtforms import validators
 
 from admin_views import formats
-from admin_views.base import BaseView, ChoiceField, CountryField, Facts, Related
-from admin_views.crm import figures
+from admin_views.base import BaseView, ChoiceField, CountryField, Facts, Related, Section, Tab, Tabs
+from admin_views.crm import figures, profile
 from admin_views.crm.actions import USER_ACTIONS
 from admin_views.crm.balance_actions import BALANCE_ACTIONS, standing_order_in_words
 from admin_views.crm.filters import BalanceAtLeast, BalanceAtMost
 from admin_views.crm.outstanding_actions import OUTSTANDING_ACTIONS, owed_by
 from admin_views.crm.payment_methods import PaymentMethodsMixin, methods_cell
+from admin_views.crm.profile import CAR_FIELDS, RECEIPT_FIELDS
+from admin_views.crm.user_import import UserImportPages
+from admin_views.crm.verification_actions import PROFILE_ACTIONS
 from admin_views.widgets.cells import follow
 from admin_views.widgets.export import BATCH_ROWS
 from app.billing.payments import method_actions
@@ -26,14 +29,11 @@ from app.core import rates, settings
 from app.core.clock import utcnow
 from app.core.i18n import LANGUAGES
 from app.core.models import Action
-from app.core.sign_in import InvalidEmail, checked_email
-from app.crm import verbs
+from app.crm import profile_fields, verbs
 from app.crm.models import User
 
 BALANCE = "balance"
 PAYMENT_METHODS = "payment_methods"
-#: who receipts are for
-RECEIPT_FIELDS = ("company", "vat_no", "address", "post_code", "city", "country")
 
 
 def balance_words(amounts: tuple[tuple[str, Any], ...]) -> Markup:
@@ -43,14 +43,6 @@ def balance_words(amounts: tuple[tuple[str, Any], ...]) -> Markup:
         for code, amount in amounts
     ]
     return Markup(", ").join(parts)
-
-
-def email_address(form: Any, field: Any) -> None:
-    """A validator."""
-    try:
-        checked_email(field.data or "")
-    except InvalidEmail:
-        raise validators.ValidationError("This is not an e-mail address.") from None
 
 
 def _balance(view: Any, context: Any, user: User, name: str) -> Markup:
@@ -69,12 +61,12 @@ def _actions_on(query: Any, user: User) -> Any:
     return query.filter(Action.target_type == User.__tablename__, Action.target_id == user.id)
 
 
-class UserView(PaymentMethodsMixin, BaseView):
+class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
     """Drivers: who they are, what they have, what they did."""
 
     resource, singular, plural = "crm.user", "User", "Users"
     section, icon = "CRM", "users"
-    list_template = "tariffs/list.html"
+    list_template = "crm/users.html"
     description = "Drivers register in the app; here they are seen, helped, and if need be disabled."
     empty_hint = "Drivers register in the EV driver’s app; you can also create them here."
 
@@ -90,7 +82,12 @@ class UserView(PaymentMethodsMixin, BaseView):
         PAYMENT_METHODS: "Payment Methods",
         "rfid_tags.tag_id": "RFID Tag",
         "locale": "Language",
-        "vat_no": "VAT No.",
+        "email_verified": "E-mail",
+        "phone_verified": "Phone",
+        "email_verified_at": "E-mail verified",
+        "phone_verified_at": "Phone verified",
+        "erased_at": "Personal data erased",
+        **profile_fields.LABELS,
         "id": "ID",
     }
     column_pills = ("status",)
@@ -99,8 +96,10 @@ class UserView(PaymentMethodsMixin, BaseView):
         BALANCE: _balance,
         PAYMENT_METHODS: _payment_methods,
         "created_at": lambda view, context, user, name: formats.day(user.created_at),
+        "date_of_birth": lambda view, context, user, name: formats.day(user.date_of_birth),
         "locale": lambda view, context, user, name: LANGUAGES.get(user.locale, user.locale),
     }
+    column_formatters_detail = {"created_at": lambda view, context, user, name: formats.when(user.created_at)}
     column_searchable_list = ("email", "first_name", "last_name", "phone", "rfid_tags.tag_id")
     search_hint = "Search e-mail, name, phone, RFID tag"
     column_sortable_list = ("status", "email", "phone", "created_at")
@@ -112,29 +111,37 @@ class UserView(PaymentMethodsMixin, BaseView):
     column_export_list = (
         "id", "status", "email", "first_name", "last_name", "phone",
         ("groups", lambda user: ", ".join(group.name for group in user.groups)),
-        BALANCE, "currency", "locale", ("registered_at", "created_at"),
+        BALANCE, "currency", "locale", ("registered_at", "created_at"), "date_of_birth", *RECEIPT_FIELDS, *CAR_FIELDS,
+        "email_verified_at", "phone_verified_at",
+        ("payment_methods", lambda user: ", ".join(str(method) for method in user.paying)),
+        ("rfid_tags", lambda user: ", ".join(tag.tag_id for tag in user.rfid_tags)),
     )  # fmt: skip
 
     form_columns = (
-        "email", "first_name", "last_name", "phone", "locale", "groups", *RECEIPT_FIELDS
+        "email", "first_name", "last_name", "phone", "date_of_birth", "locale", "groups", *RECEIPT_FIELDS, *CAR_FIELDS
     )  # fmt: skip
+    form_rules = [
+        Tabs(
+            Tab(
+                "General",
+                Section("", "email", "first_name", "last_name", "phone", "date_of_birth", "locale", "groups"),
+                Section("Billing address", *RECEIPT_FIELDS, help="For the user’s receipts."),
+                Section("Car", *CAR_FIELDS),
+            )
+        )
+    ]
     form_lookups = {"groups": ("name",)}
     form_overrides = {"locale": ChoiceField, "country": CountryField}
     form_args = {
         "email": {
-            "validators": [validators.InputRequired(), email_address],
+            "validators": [validators.InputRequired(), profile.email_address],
             "render_kw": {"type": "email", "autocomplete": "off"},
             "description": "With which the user signs in to the EV driver’s app.",
         },
-        "phone": {
-            "validators": [
-                validators.Optional(),
-                validators.Regexp(r"^[+0-9][0-9 ()/.\-]{2,38}$", message="Write it like +359 87 8870133."),
-            ],
-        },
+        "phone": {"validators": [validators.Optional(), profile.phone_number]},
+        "date_of_birth": {"validators": [validators.Optional(), profile.birthday]},
         "locale": {"choices": list(LANGUAGES.items()), "description": "In which texts are sent to the user."},
         "groups": {"label": "Groups", "description": "Tariffs can be restricted to user groups."},
-        "company": {"description": "This and the following are for the user’s receipts."},
         "country": {"allow_blank": True, "validators": [validators.Optional()]},
     }
     constraint_messages = {"uq_user_account_email_lower": ("email", "Another user has this e-mail address.")}
@@ -142,11 +149,10 @@ class UserView(PaymentMethodsMixin, BaseView):
 
     details_template = "crm/user.html"
     details_tabs = (
-        Facts("General", ("id", "status", "email", "first_name", "last_name", "phone", "groups", "locale")),
+        Facts("General", template="crm/_user_general.html"),
         Facts("Payment Methods", template="crm/_user_payment_methods.html"),
         Facts("RFID Tags", template="crm/_user_tags.html"),
         Facts("Balance", template="crm/_user_balance.html"),
-        Facts("Billing address", RECEIPT_FIELDS),
     )
     details_load_options = (selectinload(User.rfid_tags), selectinload(User.groups))
     status_template = "crm/_user_status.html"
@@ -163,7 +169,7 @@ class UserView(PaymentMethodsMixin, BaseView):
         ),
         Related("Actions", "action", _actions_on, columns=("id", "name", "info", "reason", "status", "created_at")),
     )
-    actions = (*USER_ACTIONS, *BALANCE_ACTIONS, *OUTSTANDING_ACTIONS)
+    actions = (*USER_ACTIONS, *BALANCE_ACTIONS, *OUTSTANDING_ACTIONS, *PROFILE_ACTIONS)
 
     def live_topics(self, obj: Any) -> list[str]:
         """Sessions, payments and actions of this user."""
@@ -186,11 +192,16 @@ class UserView(PaymentMethodsMixin, BaseView):
         """With the balance as a column of the same query, so that the whole list can be streamed."""
         currency = settings.get_text(self.db_session, rates.BASE_CURRENCY)
         sources = [source for _, source in self.export_columns()]
-        options = self.row_options(["groups"])
+        options = [*self.row_options(["groups"]), selectinload(User.rfid_tags)]
         balance = figures.balance_sql().label(BALANCE)
-        for user, amount in query.options(*options).add_columns(balance).yield_per(BATCH_ROWS):
-            own = {BALANCE: amount, "currency": currency}
-            yield [self._exported(user, source, own) for source in sources]
+        found = query.options(*options).add_columns(balance).yield_per(BATCH_ROWS)
+        for part in found.partitions(BATCH_ROWS):
+            today = utcnow().date()
+            paying = method_actions.first_methods(self.db_session, user_ids=[user.id for user, _ in part], today=today)
+            for user, amount in part:
+                user.paying = paying[user.id]
+                own = {BALANCE: amount, "currency": currency}
+                yield [self._exported(user, source, own) for source in sources]
 
     @staticmethod
     def _exported(user: User, source: Any, own: dict[str, Any]) -> Any:
@@ -203,6 +214,7 @@ class UserView(PaymentMethodsMixin, BaseView):
         return {
             **super().details_context(obj),
             "figures": figures.user_figures(self.db_session, user=obj),
+            "profile": profile.sections(self, obj),
             "balance_words": balance_words,
             "owed": owed_by(obj),
         }
@@ -224,10 +236,23 @@ class UserView(PaymentMethodsMixin, BaseView):
             **standing_order_in_words(user.id),
         )
 
+    def create_form(self, obj: Any = None) -> Any:
+        """With the profile's fields as the settings have them."""
+        return profile.shaped(super().create_form(obj), None)
+
+    def edit_form(self, obj: Any = None) -> Any:
+        """With the profile's fields as the settings have them."""
+        return profile.shaped(super().edit_form(obj), obj)
+
+    def can_edit_row(self, obj: Any) -> bool:
+        """Not once the personal data was erased."""
+        return self.can_edit and obj.erased_at is None
+
     def on_model_change(self, form: Any, model: Any, is_created: bool) -> None:
         """Without spaces around; a name that is not told is empty, not missing."""
         model.email = model.email.strip()
-        for name in ("first_name", "last_name", *RECEIPT_FIELDS):
+        model.phone = (model.phone or "").strip() or None
+        for name in profile.TEXTS:
             setattr(model, name, (getattr(model, name) or "").strip())
 
     def on_model_delete(self, model: Any) -> None:

@@ -95,6 +95,8 @@ def _pane(form: Form, tab: Tab) -> Pane:
         if not blocks or blocks[-1].title:
             blocks.append(Block())
         blocks[-1].fields += [form[name] for name in rule.visible_fields if name in form]
+    # fields may be taken off a form; a heading over none of them is none
+    blocks = [block for block in blocks if block.fields or not block.title]
     slug = re.sub(r"[^a-z0-9]+", "-", tab.title.lower()).strip("-")
     shown = [bound for block in blocks for bound in block.fields]
     return Pane(f"tab-{slug}", tab.title, tab.help, blocks, _errors(shown))
