@@ -30,11 +30,16 @@ import random
 from collections.abc import Iterator
 from typing import Any
 
+import structlog
 from flask import Blueprint, Flask, Response, abort, current_app, request
 from flask_login import current_user
+from sqlalchemy.exc import SQLAlchemyError
 
 from admin_views import live_hub
 from admin_views.live_hub import Browser, Hub
+from admin_views.login import this_sign_in
+from app.core import admin_sessions
+from app.core.clock import utcnow
 from app.core.db import db
 from app.core.permissions import Permission
 
@@ -61,6 +66,7 @@ NEEDS: dict[str, tuple[Permission, ...]] = {
     "dashboard": (Permission.DASHBOARD_VIEW,),
 }
 
+log = structlog.get_logger(__name__)
 blueprint = Blueprint("live", __name__)
 
 
@@ -75,11 +81,13 @@ def stream() -> Any:
     wanted = frozenset(topic for topic in asked if topic is not None and live_hub.kind_of(topic) in kinds)
     if not kinds or (asked and not wanted):
         abort(Response(status=403))
+    here = this_sign_in()
     browser = Browser(
         admin_id=current_user.id,
         partner_id=current_user.partner_id,
         kinds=kinds,
         topics=wanted or None,
+        sign_in=here.id if here is not None else None,
     )
     again = "Last-Event-ID" in request.headers
     hub: Hub = current_app.extensions["live"]
@@ -103,6 +111,7 @@ def _events(hub: Hub, browser: Browser, *, catch_up: bool) -> Iterator[bytes]:
         lifetime_s = LIFETIME_S * random.uniform(0.8, 1.2)  # noqa: S311 (spreads the returns)
         ends_at = hub.clock() + lifetime_s
         while not browser.closed and hub.clock() < ends_at:
+            hub.drop_ended()
             names = browser.take(timeout_s=min(HEARTBEAT_S, ends_at - hub.clock()))
             if names:
                 yield b"".join(b"event: %s\ndata: .\n\n" % name.encode() for name in names)
@@ -114,5 +123,14 @@ def _events(hub: Hub, browser: Browser, *, catch_up: bool) -> Iterator[bytes]:
 
 def init_app(app: Flask) -> None:
     """Serve the streams; ``app.extensions["live"].close()`` ends them."""
-    app.extensions["live"] = Hub(app.config["REDIS_URL"])
+
+    def ended(numbers: set[int]) -> set[int]:
+        try:
+            with app.app_context():
+                return admin_sessions.ended(db.session(), numbers, now=utcnow()) if numbers else set()
+        except SQLAlchemyError:  # the database is away: who may look is asked again in a moment
+            log.warning("live.sign_ins_not_asked")
+            return set()
+
+    app.extensions["live"] = Hub(app.config["REDIS_URL"], ended=ended)
     app.register_blueprint(blueprint)

@@ -28,6 +28,8 @@ MAX_PENDING = 1000
 #: open pages of one admin; the oldest gives way
 MAX_PER_ADMIN = 30
 POLL_S = 1.0
+#: how often it is asked whether the sign-ins of open pages still hold
+LOOK_S = 10.0
 RETRY_S = (0.5, 1, 2, 5, 10)
 
 _TOPIC = re.compile(r"([a-z_]{1,30})(?:[-:]([0-9]{1,18}))?")
@@ -86,9 +88,11 @@ class Browser:
         partner_id: int | None,
         kinds: frozenset[str],
         topics: frozenset[str] | None,
+        sign_in: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.admin_id = admin_id
+        self.sign_in = sign_in
         self.partner_id = partner_id
         self.kinds = kinds
         self.topics = topics
@@ -162,8 +166,16 @@ class Browser:
 class Hub:
     """The process's subscription and its open pages. The first page starts it."""
 
-    def __init__(self, redis_url: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        redis_url: str,
+        *,
+        ended: Callable[[set[int]], set[int]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.clock = clock
+        self._ended = ended
+        self._asked_at = float("-inf")
         self._redis_url = redis_url
         self._browsers: dict[Browser, None] = {}
         self._lock = threading.Lock()
@@ -197,6 +209,19 @@ class Hub:
         """Forget a page."""
         with self._lock:
             self._browsers.pop(browser, None)
+
+    def drop_ended(self) -> None:
+        """Close the pages of sign-ins that hold no more. Each stream calls it; the database is asked once for all of
+        them, at most every ``LOOK_S``.
+        """
+        if self._ended is None or self.clock() - self._asked_at < LOOK_S:
+            return
+        self._asked_at = self.clock()
+        browsers = self._present()
+        over = self._ended({browser.sign_in for browser in browsers if browser.sign_in is not None})
+        for browser in browsers:
+            if browser.sign_in in over:
+                browser.close()
 
     def close(self) -> None:
         """End every stream, and refuse new ones; for the end of the process."""

@@ -68,6 +68,7 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.forget_tariff_trials, timedelta(hours=1), timeout=timedelta(minutes=30)),
     Entry(tasks.keep_roll_ups, timedelta(seconds=3)),
     Entry(tasks.check_roll_ups, timedelta(hours=24)),
+    Entry(tasks.forget_sign_ins, timedelta(hours=6)),
     Entry(tasks.keep_partitions, timedelta(hours=6), timeout=timedelta(minutes=30)),
 )
 

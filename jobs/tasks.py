@@ -20,7 +20,7 @@ from app.charging.security import clockwork as certificate_clockwork
 from app.charging.trials import asking as trials_asked
 from app.charging.trials import running as trials
 from app.charging.upkeep import boot_recipe, diagnostics, firmware
-from app.core import mail_delivery, partitions, settings, sms
+from app.core import admin_sessions, mail_delivery, partitions, settings, sms
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import OWNER_ROLE, db, plain_url, transaction
@@ -337,3 +337,9 @@ def forget_tariff_trials() -> int:
         forgotten += done
         if not done:
             return forgotten
+
+
+def forget_sign_ins() -> int:
+    """Delete sign-ins and one-time links of admins that have been over for 90 days."""
+    with transaction() as session:
+        return admin_sessions.forget_old(session, now=utcnow())
