@@ -94,7 +94,7 @@ def nora(screens: Flask) -> CheckedClient:
 
 @pytest.fixture
 def petra(screens: Flask) -> CheckedClient:
-    """A Super User confined to partner 2."""
+    """A Super User whose pages are narrowed to the rows of owner 2."""
     return signed_in(screens, "petra@example.com")
 
 

@@ -249,8 +249,9 @@ class StationView(kit.BaseView):
     )
 
     def scope(self, query: Any) -> Any:
-        if current_user.partner_id:
-            return query.filter(Station.partner_id == current_user.partner_id)
+        owner = current_user.preferences.get("owner")
+        if owner:
+            return query.filter(Station.partner_id == owner)
         return query
 
 
@@ -362,16 +363,15 @@ def seed() -> None:
     }
     db.session.add_all([Partner(name="House", is_house=True), *roles.values()])
     db.session.flush()
-    db.session.add(Partner(name="LIDL Bulgaria Ltd."))
-    db.session.flush()
-    for name, role, partner, zone in (
+    for name, role, owner, zone in (
         ("Olga Petrova", "Super User", None, "Europe/Sofia"),
         ("Victor Gray", "Viewer", None, None),
         ("Nora Nobody", "Nobody", None, None),
         ("Petra Partner", "Super User", 2, "Europe/London"),
     ):
         email = f"{name.split()[0].lower()}@example.com"
-        db.session.add(Admin(email=email, name=name, role=roles[role], partner_id=partner, timezone=zone))
+        preferences = {"owner": owner} if owner else {}
+        db.session.add(Admin(email=email, name=name, role=roles[role], preferences=preferences, timezone=zone))
     sites = [
         Site(name={"en": "Athens Retail Park", "el": "Αθήνα"}, city="Athens", timezone="Europe/Athens"),
         Site(name={"en": "Sofia Mall West", "bg": "София Мол"}, city="Sofia", timezone="Europe/Sofia"),
