@@ -1,4 +1,4 @@
-"""The words of the page on which a driver enters a card, and of the mail that leads there, by language."""
+"""The words of the page on which a driver enters a card, by language."""
 
 from __future__ import annotations
 
@@ -132,38 +132,6 @@ _WORDS: dict[str, tuple[str, str, str, str, str, str]] = {
         "Esta página precisa de JavaScript: o cartão é introduzido diretamente no processador de pagamentos.",
     ),
     "hello": ("Hello {},", "Здравейте, {},", "Γεια σας {},", "Здраво {},", "{}，您好：", "Olá {},"),
-    "mail_subject": (
-        "Add a payment method for charging",
-        "Добавете платежен метод за зареждане",
-        "Προσθέστε τρόπο πληρωμής για τη φόρτιση",
-        "Додајте начин на плаќање за полнење",
-        "新增充電付款方式",
-        "Adicione um método de pagamento para carregar",
-    ),
-    "mail_text": (
-        "{} asks you to add a payment method to your account. Please open this address:",
-        "{} ви моли да добавите платежен метод към профила си. Отворете този адрес:",
-        "Η {} σας ζητά να προσθέσετε έναν τρόπο πληρωμής στον λογαριασμό σας. Ανοίξτε αυτή τη διεύθυνση:",
-        "{} ве моли да додадете начин на плаќање во вашата сметка. Отворете ја оваа адреса:",
-        "{} 請您為帳戶新增付款方式。請開啟此網址：",
-        "A {} pede-lhe que adicione um método de pagamento à sua conta. Abra este endereço:",
-    ),
-    "mail_once": (
-        "The address works once, within 24 hours. Do not pass it on.",
-        "Адресът работи веднъж, в рамките на 24 часа. Не го препращайте.",
-        "Η διεύθυνση λειτουργεί μία φορά, εντός 24 ωρών. Μην την προωθήσετε.",
-        "Адресата работи еднаш, во рок од 24 часа. Не ја препраќајте.",
-        "此網址僅能使用一次，24 小時內有效。請勿轉寄。",
-        "O endereço funciona uma vez, durante 24 horas. Não o reencaminhe.",
-    ),
-    "mail_why": (
-        "Sent because a payment method was asked for in our customer service.",
-        "Изпратено, защото в обслужването на клиенти е поискан платежен метод.",
-        "Στάλθηκε επειδή ζητήθηκε τρόπος πληρωμής από την εξυπηρέτηση πελατών μας.",
-        "Испратено бидејќи е побаран начин на плаќање во нашата служба за корисници.",
-        "此郵件因客服為您申請新增付款方式而寄出。",
-        "Enviado porque foi pedido um método de pagamento no nosso apoio ao cliente.",
-    ),
 }
 
 

@@ -679,7 +679,7 @@ def test_the_driver_is_told_once_that_it_ends_soon(people: Cast, place: ChargePo
     (mail,) = people.again().scalars(select(Mail)).all()
     assert (mail.recipient, mail.subject) == (
         user.email,
-        "Your reservation at Modera Restaurant parking ends in 5 minutes",
+        "Your reservation at Modera Restaurant parking ends in 5 min",
     )
     assert "until 14:15" in mail.body  # the clock of the place, Sofia
     assert people.session.get_one(Reservation, short.id).reminded_at is None

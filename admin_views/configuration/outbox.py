@@ -14,7 +14,7 @@ from markupsafe import Markup
 from admin_views import formats
 from admin_views.base import Facts
 from admin_views.configuration.messages import MessageView, next_attempt
-from app.core import mail_texts, smtp
+from app.core import mail_texts, mail_words, smtp
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.files import file_bytes
@@ -141,15 +141,19 @@ def preview(html: str) -> Response:
 def write_test_mail(admin: Admin, *, now: datetime) -> Mail:
     """A mail to an admin that says that mail works."""
     session = db.session()
-    subject = "Test mail"
-    body, html = mail_texts.render(session, "test", subject=subject, name=admin.name, now_at=now)
+    words = mail_words.compose(
+        session,
+        "test",
+        language=admin.locale,
+        values={"name": admin.name, "asked_at": mail_texts.moment(session, now)},
+    )
     mail = queue_mail(
         session,
         key=f"test:{secrets.token_hex(8)}",
         recipient=admin.email,
-        subject=subject,
-        body=body,
-        html=html,
+        subject=words.subject,
+        body=words.body,
+        html=words.html,
         now=now,
     )
     assert mail is not None, "its key was drawn a moment ago"

@@ -11,7 +11,7 @@ from flask_login import current_user
 from markupsafe import Markup
 from wtforms import fields
 
-from admin_views import card_entry, card_entry_words, formats
+from admin_views import card_entry, formats
 from admin_views.base import BaseView, ChoiceField, Facts, ReasonForm, RecordAction, Related, pill
 from app.billing.models import PaymentMethod
 from app.billing.payments import card_entry as entries
@@ -110,16 +110,7 @@ class PaymentMethodsMixin:
         url = card_entry.address(invitation.token)
         session, now = self.db_session, utcnow()
         if form.send.data:
-            language = card_entry_words.language_of(user.locale)
-            method_actions.mail_invitation(
-                session,
-                user=user,
-                setup_id=invitation.setup_id,
-                words=card_entry_words.words(language),
-                language=language,
-                url=url,
-                now=now,
-            )
+            method_actions.mail_invitation(session, user=user, setup_id=invitation.setup_id, url=url, now=now)
         method_actions.note_invitation(
             session,
             user=user,

@@ -31,7 +31,7 @@ from app.billing.packages import ENABLED as PACKAGES_ENABLED
 from app.billing.packages import PackageNotSold, require_on_sale
 from app.billing.payments.perform import Transact
 from app.billing.top_ups import UnusablePaymentMethod, buy, require_usable
-from app.core import mail_texts, rates, settings
+from app.core import mail_texts, mail_words, rates, settings
 from app.core.actions import open_action
 from app.core.mail import queue_mail
 from app.core.models import Action, ActionStatus, Admin
@@ -241,24 +241,27 @@ def _decline(session: Session, order: AutoTopUp, attempt: str, problem: str, now
     else:
         order.paused_until = now + PAUSES[order.declines - 1]
     session.flush()
-    subject = "Your auto top-up was switched off" if ends else "Your auto top-up was declined"
-    body, html = mail_texts.render(
+    values: dict[str, mail_words.Value] = {
+        "name": order.user.full_name,
+        "package": f"{order.package.price.normalize():f} {order.package.currency}",
+        "method": str(order.payment_method),
+        "problem": problem,
+    }
+    if order.paused_until is not None and not ends:
+        values["again"] = mail_texts.moment(session, order.paused_until)
+    mail = mail_words.compose(
         session,
-        "auto_top_up",
-        subject=subject,
-        name=order.user.full_name,
-        package=f"{order.package.price.normalize():f} {order.package.currency}",
-        method=str(order.payment_method),
-        problem=problem,
-        again=None if ends else order.paused_until,
+        "auto_top_up_ended" if ends else "auto_top_up_declined",
+        language=order.user.locale,
+        values=values,
     )
     queue_mail(
         session,
         key=f"auto-top-up:{attempt}",
         recipient=order.user.email,
-        subject=subject,
-        body=body,
-        html=html,
+        subject=mail.subject,
+        body=mail.body,
+        html=mail.html,
         now=now,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from markupsafe import Markup
 from sqlalchemy.orm import Session
 
 from app.core import settings
@@ -30,10 +31,9 @@ def _environment() -> Environment:
 
 def render(session: Session, name: str, /, **context: Any) -> tuple[str, str]:
     """A mail's plain text and its HTML. Times (the filter ``when``) are the system's (Settings > Timezone)."""
-    timezone = settings.get_text(session, "system.timezone")
 
-    def when(moment: datetime) -> str:
-        return f"{moment.astimezone(zone(timezone)):%Y-%m-%d %H:%M:%S} {timezone}"
+    def when(at: datetime) -> str:
+        return moment(session, at)
 
     def texts(suffix: str) -> str:
         template = _environment().get_template(f"{name}.{suffix}")
@@ -41,6 +41,18 @@ def render(session: Session, name: str, /, **context: Any) -> tuple[str, str]:
         return template.render(when=when, lasted=lasted, company=company, **context)
 
     return texts("txt").strip() + "\n", texts("html")
+
+
+def layout(*, language: str, subject: str, content: Markup, closing: Markup) -> str:
+    """A whole HTML mail around words that are HTML already."""
+    template = _environment().get_template("_composed.html")
+    return template.render(language=language, subject=subject, content=content, closing=closing)
+
+
+def moment(session: Session, at: datetime) -> str:
+    """A time as mails say it: in the system's time zone, with its name."""
+    timezone = settings.get_text(session, "system.timezone")
+    return f"{at.astimezone(zone(timezone)):%Y-%m-%d %H:%M:%S} {timezone}"
 
 
 def lasted(span: timedelta) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app.billing.models import PaymentMethod, PaymentMethodSetup, PaymentMethodStatus
 from app.billing.payments import methods, test_processor
-from app.core import mail_texts
+from app.core import mail_words
 from app.core.actions import open_action
 from app.core.audit import record_change
 from app.core.mail import queue_mail
@@ -49,17 +49,14 @@ def note_invitation(
     return _log(session, ADD, user, info, reason, actor, now)
 
 
-def mail_invitation(
-    session: Session, *, user: User, setup_id: int, words: dict[str, str], language: str, url: str, now: datetime
-) -> None:
-    """Send a driver the address at which a card is entered, in ``words`` of their language. Flushes."""
-    text, html = mail_texts.render(
-        session, "payment_method", subject=words["mail_subject"], lang=language, words=words, url=url,
-        name=user.full_name,
-    )  # fmt: skip
+def mail_invitation(session: Session, *, user: User, setup_id: int, url: str, now: datetime) -> None:
+    """Send a driver the address at which a card is entered, in their language. Flushes."""
+    mail = mail_words.compose(
+        session, "payment_method", language=user.locale, values={"name": user.full_name, "link": url}
+    )
     queue_mail(
-        session, key=f"payment-method:{setup_id}", recipient=user.email, subject=words["mail_subject"], body=text,
-        html=html, now=now,
+        session, key=f"payment-method:{setup_id}", recipient=user.email, subject=mail.subject, body=mail.body,
+        html=mail.html, now=now,
     )  # fmt: skip
 
 

@@ -11,8 +11,7 @@ from app.billing.models import Receipt
 from app.billing.receipts.document import format_of
 from app.billing.receipts.issue import CHANGED
 from app.billing.receipts.parties import driver_lines
-from app.billing.receipts.words import word
-from app.core import actions, events, mail_texts, settings
+from app.core import actions, events, mail_words, settings
 from app.core.mail import queue_mail
 from app.core.models import HOUSE_PARTNER_ID, Action, ActionStatus, Admin, Mail
 
@@ -65,14 +64,14 @@ def send_again(session: Session, *, receipt: Receipt, reason: str, actor: Admin,
 def _queue(session: Session, receipt: Receipt, *, recipient: str, now: datetime) -> Mail | None:
     """Write the mail and count it."""
     sent = session.scalar(select(Receipt.sent_count).where(Receipt.id == receipt.id)) or 0
-    subject, body, html = _texts(session, receipt)
+    words = _words(session, receipt)
     mail = queue_mail(
         session,
         key=f"receipt:{receipt.id}" if sent == 0 else f"receipt:{receipt.id}:{sent + 1}",
         recipient=recipient,
-        subject=subject,
-        body=body,
-        html=html,
+        subject=words.subject,
+        body=words.body,
+        html=words.html,
         attachment_id=receipt.file_id,
         now=now,
     )
@@ -85,28 +84,23 @@ def _queue(session: Session, receipt: Receipt, *, recipient: str, now: datetime)
     return mail
 
 
-def _texts(session: Session, receipt: Receipt) -> tuple[str, str, str]:
-    """Subject, text and HTML, in the receipt's language."""
+def _words(session: Session, receipt: Receipt) -> mail_words.Composed:
+    """The mail in the receipt's language."""
     written = format_of(session, receipt)
-    language, company = written.language, str(receipt.company["name"])
-    facts = {
-        "number": receipt.full_number,
-        "issued": written.day(receipt.issued_at),
-        "total": written.money(receipt.total_gross),
-    }
-    subject = f"{word(receipt.kind.value, language)} {receipt.full_number} – {company}"
-    body, html = mail_texts.render(
+    company = receipt.company
+    return mail_words.compose(
         session,
-        "receipt",
-        subject=subject,
-        language=language,
-        hello=word("mail_hello", language).format(_name(receipt)),
-        text=word(f"mail_{receipt.kind.value}", language).format(**facts),
-        issuer=company,
-        reach=" · ".join(str(receipt.company[field]) for field in ("phone", "email") if receipt.company[field]),
-        questions=word("questions", language),
+        receipt.kind.value,
+        language=written.language,
+        values={
+            "name": _name(receipt),
+            "number": receipt.full_number,
+            "issued": written.day(receipt.issued_at),
+            "total": written.money(receipt.total_gross),
+            "issuer": str(company["name"]),
+            "reach": " · ".join(str(company[field]) for field in ("phone", "email") if company[field]),
+        },
     )
-    return subject, body, html
 
 
 def _name(receipt: Receipt) -> str:

@@ -1,4 +1,4 @@
-"""The words of receipts and of the mails that bring them, in the languages drivers may have. English is the fallback.
+"""The words of receipts, in the languages drivers may have. English is the fallback.
 
 Letters beyond Latin, Greek and Cyrillic are not in the fonts, so that a driver with Chinese texts gets an English one.
 """
@@ -121,33 +121,6 @@ _WORDS: dict[str, tuple[str, str, str, str, str, str, str]] = {
     ),
     "hours": ("h", "ч", "ώ", "ч", "h", "Std.", "h"),
     "minutes": ("min", "мин", "λ", "мин", "min", "Min.", "min"),
-    "mail_hello": (
-        "Hello {},",
-        "Здравейте, {},",
-        "Γεια σας, {},",
-        "Здраво {},",
-        "Olá, {},",
-        "Guten Tag, {},",
-        "Bonjour {},",
-    ),
-    "mail_receipt": (
-        "Attached is receipt {number} of {issued} for {total}.",
-        "Приложена е разписка {number} от {issued} за {total}.",
-        "Επισυνάπτεται η απόδειξη {number} της {issued} για {total}.",
-        "Во прилог е потврда {number} од {issued} за {total}.",
-        "Em anexo encontra o recibo {number} de {issued}, no valor de {total}.",
-        "Im Anhang finden Sie die Quittung {number} vom {issued} über {total}.",
-        "Vous trouverez ci-joint le reçu {number} du {issued} d’un montant de {total}.",
-    ),
-    "mail_credit_note": (
-        "Attached is credit note {number} of {issued} for {total}, which we have given back.",
-        "Приложено е кредитно известие {number} от {issued} за върнатата сума {total}.",
-        "Επισυνάπτεται το πιστωτικό σημείωμα {number} της {issued} για την επιστροφή {total}.",
-        "Во прилог е книжно одобрение {number} од {issued} за вратениот износ {total}.",
-        "Em anexo encontra a nota de crédito {number} de {issued}, relativa à devolução de {total}.",
-        "Im Anhang finden Sie die Gutschrift {number} vom {issued} über die Erstattung von {total}.",
-        "Vous trouverez ci-joint l’avoir {number} du {issued} pour le remboursement de {total}.",
-    ),
 }
 
 

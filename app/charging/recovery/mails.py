@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -18,7 +17,9 @@ from app.charging.models import Outage, Recovery, RecoveryStatus
 from app.charging.recovery import ladder as recovery_ladder
 from app.charging.recovery import texts as fault_texts
 from app.charging.recovery import words as fault_words
-from app.core import mail, mail_texts, settings
+from app.core import mail, mail_words, settings
+from app.core.mail_parts import Block, Value, bullets, facts
+from app.core.mail_texts import lasted, moment
 
 ADDRESSES = "notification.fault_emails"
 #: a mail about many names so many; the page lists all
@@ -39,25 +40,33 @@ def mail_recovery(session: Session, *, recovery: Recovery, station: ChargePoint,
     cooldown_min = settings.get_int(session, "recovery.cooldown_minutes")
     returned = gone and _times_recovered(session, recovery, cooldown_min, now) >= recovery_ladder.MOST_RETURNS
     where = "" if recovery.network_id == 0 else f", {part}"
+    name = "not_recovered" if not gone else "recovered_again" if returned else "recovered"
+    tried = fault_texts.tried(recovery)
     told = _queue(
         session,
+        name,
         key=f"recovery:{recovery.id}",
-        subject=f"{'Recovered' if gone else 'Not recovered'}: {station.name}{where}",
-        template="recovery",
         now=now,
-        gone=gone,
-        station=station,
-        part=part,
-        place=fault_texts.place(station),
-        link=fault_texts.station_link(station.id),
-        recovery=recovery,
-        fault=fault_words.fault_in_words(recovery.error_code, recovery.error_info),
+        station=station.name,
+        where=where,
+        details=facts(
+            [
+                ("Charge point", f"{station.name} ({station.identifier})"),
+                ("At fault", part),
+                ("Where", fault_texts.place(station)),
+                ("Fault", fault_words.fault_in_words(recovery.error_code, recovery.error_info)),
+                ("Worked on", _span(session, recovery.began_at, recovery.ended_at)),
+                ("Outcome", recovery.outcome or ""),
+            ]
+        ),
+        tried=bullets(
+            [("", moment(session, line.at), f"  {line.what}: {line.outcome}") for line in tried]
+            or [("", "Nothing was sent.", "")],
+            numbered=True,
+        ),
         advice=fault_words.advice(recovery.error_code),
-        tried=fault_texts.tried(recovery),
-        began_at=recovery.began_at,
-        ended_at=recovery.ended_at,
-        cooldown_min=cooldown_min,
-        returned=returned,
+        cooldown=str(cooldown_min),
+        link=fault_texts.station_link(station.id),
     )
     if told:
         recovery.mailed_at = now
@@ -84,15 +93,13 @@ def mail_outage(session: Session, *, outage: Outage, station: ChargePoint, key: 
     """Tell of one lost connection; False when there is nobody to tell. Flushes."""
     return _queue(
         session,
+        "outage",
         key=key,
-        subject=f"Connection lost: {station.name}",
-        template="outage",
         now=now,
-        station=station,
-        place=fault_texts.place(station),
+        station=station.name,
+        lasted=lasted(now - outage.began_at),
+        details=facts([*_which(station), ("Last sign of life", moment(session, outage.began_at))]),
         link=fault_texts.station_link(station.id),
-        outage=outage,
-        now_at=now,
     )
 
 
@@ -100,27 +107,29 @@ def mail_outages(session: Session, *, outages: Sequence[Outage], key: str, now: 
     """Tell of many connections that were lost together, in one mail; False when there is nobody to tell. Flushes."""
     return _queue(
         session,
+        "outages",
         key=key,
-        subject=f"Connection lost: {len(outages)} charge points at once",
-        template="outages",
         now=now,
-        **_many(outages),
+        count=str(len(outages)),
+        since=moment(session, min(each.began_at for each in outages)),
+        stations=_named(session, outages),
+        link=fault_texts.faults_link(),
     )
 
 
 def mail_back(session: Session, *, outage: Outage, station: ChargePoint, key: str, now: datetime) -> bool:
     """Tell that a station is connected again, in the thread of the mail of that key. Flushes."""
+    ended_at = outage.ended_at or now
     return _queue(
         session,
+        "back",
         key=f"{key}:back",
         answers=key,
-        subject=f"Connected again: {station.name}",
-        template="back",
         now=now,
-        station=station,
-        place=fault_texts.place(station),
+        station=station.name,
+        lasted=lasted(ended_at - outage.began_at),
+        details=facts([*_which(station), ("Not connected", _span(session, outage.began_at, ended_at))]),
         link=fault_texts.station_link(station.id),
-        outage=outage,
     )
 
 
@@ -128,50 +137,64 @@ def mail_many_back(
     session: Session, *, back: Sequence[Outage], missing: Sequence[Outage], key: str, now: datetime
 ) -> bool:
     """Tell how many of those lost together are connected again, and who is not. Flushes."""
-    total = len(back) + len(missing)
     return _queue(
         session,
+        "many_back",
         key=f"{key}:back",
         answers=key,
-        subject=f"Connected again: {len(back)} of {total} charge points",
-        template="many_back",
         now=now,
-        total=total,
-        back=len(back),
-        **_many(missing),
+        back=str(len(back)),
+        total=str(len(back) + len(missing)),
+        still_away="Still away:" if missing else "",
+        stations=_named(session, missing),
+        advice=(
+            "These are probably away for reasons of their own. No further mail follows about them; they stay on the "
+            "list of faults."
+            if missing
+            else ""
+        ),
+        link=fault_texts.faults_link(),
     )
 
 
-def _many(outages: Sequence[Outage]) -> dict[str, Any]:
-    named = sorted(outages, key=lambda outage: outage.charge_point.name)[:MOST_NAMED]
-    return {
-        "count": len(outages),
-        "named": [
-            (each.charge_point, fault_texts.place(each.charge_point), each.began_at,
-             fault_texts.station_link(each.charge_point_id))
-            for each in named
-        ],
-        "more": len(outages) - len(named),
-        "first_at": min((each.began_at for each in outages), default=None),
-        "link": fault_texts.faults_link(),
-    }  # fmt: skip
+def _which(station: ChargePoint) -> list[tuple[str, str]]:
+    return [("Charge point", f"{station.name} ({station.identifier})"), ("Where", fault_texts.place(station))]
+
+
+def _span(session: Session, began_at: datetime, ended_at: datetime | None) -> str:
+    return f"{moment(session, began_at)} to {moment(session, ended_at)}" if ended_at else moment(session, began_at)
+
+
+def _named(session: Session, outages: Sequence[Outage]) -> Block:
+    """The charge points by name, at most MOST_NAMED of them."""
+    shown = sorted(outages, key=lambda outage: outage.charge_point.name)[:MOST_NAMED]
+    lines = [
+        (
+            fault_texts.station_link(each.charge_point_id),
+            f"{each.charge_point.name} ({each.charge_point.identifier})",
+            f", {fault_texts.place(each.charge_point)}: last sign of life {moment(session, each.began_at)}",
+        )
+        for each in shown
+    ]
+    more = len(outages) - len(shown)
+    return bullets([*lines, *([("", f"and {more} more", "")] if more else [])])
 
 
 def _queue(
-    session: Session,
-    *,
-    key: str,
-    subject: str,
-    template: str,
-    now: datetime,
-    answers: str | None = None,
-    **context: Any,
+    session: Session, name: str, /, *, key: str, now: datetime, answers: str | None = None, **values: Value
 ) -> bool:
     addresses = recipients(session)
     if not addresses:
         return False
-    body, html = mail_texts.render(session, template, subject=subject, **context)
+    words = mail_words.compose(session, name, values=values)
     mail.queue_mails(
-        session, key=key, recipients=addresses, subject=subject, body=body, html=html, answers=answers, now=now
+        session,
+        key=key,
+        recipients=addresses,
+        subject=words.subject,
+        body=words.body,
+        html=words.html,
+        answers=answers,
+        now=now,
     )
     return True

@@ -24,7 +24,7 @@ from app.assets.models import (
 from app.charging.models import Reservation, ReservationStatus
 from app.charging.reservations import reservations, reserved
 from app.charging.reservations.lifecycle import OPEN, ReservationEvent
-from app.core import settings
+from app.core import mail_words, settings
 from app.core.batches import do_each
 from app.core.clock import zone
 from app.core.i18n import localized
@@ -113,19 +113,25 @@ def _mail(session: Session, row: Reservation, now: datetime) -> None:
     # the driver stands there, or is on the way there: the clock of the place is meant
     here = zone(site.timezone, settings.get_text(session, "system.timezone"))
     left = max(1, round((row.expires_at - now).total_seconds() / 60))
-    name = localized(site.name, row.user.locale)
-    company = settings.get_text(session, "system.company_name")
-    unit = "minute" if left == 1 else "minutes"
+    mail = mail_words.compose(
+        session,
+        "reservation_reminder",
+        language=row.user.locale,
+        values={
+            "name": row.user.full_name,
+            "location": localized(site.name, row.user.locale),
+            "evse": row.evse.code,
+            "until": f"{row.expires_at.astimezone(here):%H:%M}",
+            "minutes": str(left),
+        },
+    )
     queue_mail(
         session,
         key=f"reservation:{row.id}:reminder",
         recipient=row.user.email,
-        subject=f"Your reservation at {name} ends in {left} {unit}",
-        body=(
-            f"Hello {row.user.full_name},\n\n"
-            f"EVSE {row.evse.code} at {name} is kept for you until {row.expires_at.astimezone(here):%H:%M}. "
-            f"After that anybody may charge there.\n\n{company}\n"
-        ),
+        subject=mail.subject,
+        body=mail.body,
+        html=mail.html,
         now=now,
     )
     session.flush()
