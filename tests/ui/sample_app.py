@@ -22,6 +22,7 @@ from wtforms.fields.choices import SelectChoice
 
 from admin_views import base as kit
 from admin_views import formats
+from app.core import principal
 from app.core.models import Admin, AuditEntry, Role
 from app.core.types import LabelledEnum, UTCDateTime, enum_type
 from app.partners.models import Partner
@@ -313,6 +314,7 @@ def make_app(database_url: str) -> Flask:
     logins = LoginManager(app)
     logins.login_view = "login"
     logins.user_loader(lambda key: db.session.get(Admin, int(key.split(".")[0])))
+    principal.init_app(app)
     kit.init_screens(app, system_timezone=lambda: "Europe/Sofia", action_model=Deed, audit_model=AuditEntry)
     office = Backoffice(name="SYNC EV", url="/", index_view=Hidden(url="/", endpoint="admin"))
     office.init_app(app)
