@@ -77,7 +77,7 @@ def shaped(form: Any, user: User | None) -> Any:
             continue
         if status is FieldStatus.DISABLED:
             del form[name]
-        elif status.needed:
+        elif status.needed and name != "email":  # the form never does without one
             bound = form[name]
             kept = [each for each in bound.validators if not isinstance(each, validators.Optional)]
             bound.validators = [Filled(), *kept]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from flask import request
@@ -111,10 +112,10 @@ class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
     column_export_list = (
         "id", "status", "email", "first_name", "last_name", "phone",
         ("groups", lambda user: ", ".join(group.name for group in user.groups)),
-        BALANCE, "currency", "locale", ("registered_at", "created_at"), "date_of_birth", *RECEIPT_FIELDS, *CAR_FIELDS,
-        "email_verified_at", "phone_verified_at",
-        ("payment_methods", lambda user: ", ".join(str(method) for method in user.paying)),
+        BALANCE, "currency", "locale", ("registered_at", "created_at"),
         ("rfid_tags", lambda user: ", ".join(tag.tag_id for tag in user.rfid_tags)),
+        "date_of_birth", *RECEIPT_FIELDS, *CAR_FIELDS, "email_verified_at", "phone_verified_at",
+        ("payment_methods", lambda user: ", ".join(str(method) for method in user.paying)),
     )  # fmt: skip
 
     form_columns = (
@@ -194,9 +195,9 @@ class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
         sources = [source for _, source in self.export_columns()]
         options = [*self.row_options(["groups"]), selectinload(User.rfid_tags)]
         balance = figures.balance_sql().label(BALANCE)
-        found = query.options(*options).add_columns(balance).yield_per(BATCH_ROWS)
-        for part in found.partitions(BATCH_ROWS):
-            today = utcnow().date()
+        found = iter(query.options(*options).add_columns(balance).yield_per(BATCH_ROWS))
+        today = utcnow().date()
+        while part := list(islice(found, BATCH_ROWS)):
             paying = method_actions.first_methods(self.db_session, user_ids=[user.id for user, _ in part], today=today)
             for user, amount in part:
                 user.paying = paying[user.id]

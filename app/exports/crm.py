@@ -37,6 +37,16 @@ def users(base_currency: str) -> Select[Any]:
             User.locale.label("locale"),
             moment(User.created_at).label("registered_at"),
             tags.scalar_subquery().label("rfid_tags"),
+            User.date_of_birth.label("date_of_birth"),
+            *(
+                text(getattr(User, name)).label(name)
+                for name in (
+                    "company", "vat_no", "address", "post_code", "city", "country", "car_make", "car_model",
+                    "licence_plate",
+                )  # fmt: skip
+            ),
+            moment(User.email_verified_at).label("email_verified_at"),
+            moment(User.phone_verified_at).label("phone_verified_at"),
         )
         .select_from(User)
         .outerjoin(CurrencyRow, CurrencyRow.code == literal(base_currency))
