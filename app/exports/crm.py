@@ -11,6 +11,10 @@ from app.core.models import CurrencyRow
 from app.crm.models import RfidTag, User, UserGroup, user_group_member
 from app.exports.cells import amount, joined, moment, text
 
+#: of the profile, what came to the list later: new columns stand after the old ones
+PROFILE = (
+    "company", "vat_no", "address", "post_code", "city", "country", "car_make", "car_model", "licence_plate",
+)  # fmt: skip
 __all__ = ["LedgerEntry", "RfidTag", "User"]
 
 
@@ -38,13 +42,7 @@ def users(base_currency: str) -> Select[Any]:
             moment(User.created_at).label("registered_at"),
             tags.scalar_subquery().label("rfid_tags"),
             User.date_of_birth.label("date_of_birth"),
-            *(
-                text(getattr(User, name)).label(name)
-                for name in (
-                    "company", "vat_no", "address", "post_code", "city", "country", "car_make", "car_model",
-                    "licence_plate",
-                )  # fmt: skip
-            ),
+            *(text(getattr(User, name)).label(name) for name in PROFILE),
             moment(User.email_verified_at).label("email_verified_at"),
             moment(User.phone_verified_at).label("phone_verified_at"),
         )
