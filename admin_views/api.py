@@ -20,7 +20,7 @@ from app.charging import queries, raw_commands
 from app.charging.commands import NotManaged
 from app.charging.raw_commands import InvalidCall
 from app.charging.waiting import LOOK_S, outcome_of, wait_for_outcome
-from app.core import api_tokens, principal, settings
+from app.core import api_tokens, languages, principal, settings
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
 from app.core.db import db
@@ -265,6 +265,24 @@ def action(action_id: int) -> Response:
             "sent_at": _moment(found.sent_at),
             "finished_at": _moment(found.finished_at),
         }
+    )
+
+
+@blueprint.get("/app-settings", strict_slashes=False)
+def app_settings() -> Any:
+    """What the EV driver's app is set to: Settings > App Settings."""
+    caller(Permission.SETTING_VIEW)
+    session = db.session()
+    return jsonify(
+        default_language=languages.default(session),
+        languages=list(languages.enabled(session)),
+        map={
+            "cable_only": settings.get(session, "app.cable_only"),
+            "free_only": settings.get(session, "app.free_only"),
+            "group_pins": settings.get(session, "app.group_pins"),
+            "latitude": float(settings.get(session, "map.default_latitude")),
+            "longitude": float(settings.get(session, "map.default_longitude")),
+        },
     )
 
 

@@ -55,7 +55,9 @@ class PickerWidget:
         html = render_template(
             "assets/_address_picker.html",
             field=field,
-            searchable=geocoding.has_geocoder(session),
+            searchable=geocoding.has_geocoder(session) and attributes.get("searchable", True),
+            latitude_field=attributes.get("latitude_field", ""),
+            longitude_field=attributes.get("longitude_field", ""),
             tiles=source,
             outline=None if source else asset("vendor/world/world.json"),
             centre=default_centre(session),

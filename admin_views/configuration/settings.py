@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -12,8 +13,10 @@ from flask_admin import expose
 from flask_login import current_user
 from sqlalchemy import true
 
+from admin_views.assets.address import PickerWidget
 from admin_views.base import PageView
 from admin_views.configuration.admins import SECTION
+from admin_views.widgets.fields import zone_label
 from app.billing.payments.checks import check_processor
 from app.core import rates, settings
 from app.core.db import db, separate_transaction
@@ -22,6 +25,10 @@ from app.core.settings import Definition, InvalidSetting, Kind
 from app.core.vault import VaultLocked
 
 HISTORY_ROWS = 30
+#: groups that are not on the page of all settings but on one of their own
+PAGES_OF_THEIR_OWN = frozenset({settings.BY_KEY["company.name"].group})
+#: the group whose settings are a place, picked on a map
+PLACE = settings.BY_KEY["map.default_latitude"].group
 #: posted beside each value: what stood there when the page was drawn
 BEFORE = "was:"
 #: posted for a secret that shall be forgotten; an empty input keeps it
@@ -35,7 +42,7 @@ def as_text(definition: Definition, value: Any) -> str:
         return ""
     if definition.kind is Kind.BOOLEAN:
         return YES if value else NO
-    if definition.kind is Kind.EMAILS:
+    if definition.kind in (Kind.EMAILS, Kind.LANGUAGES):
         return ", ".join(value)
     if isinstance(value, Decimal):
         return f"{value:f}"
@@ -63,6 +70,11 @@ class Line:
         return "setting-" + self.definition.key.replace(".", "-").replace("_", "-")
 
     @property
+    def chosen(self) -> list[str]:
+        """The values of a list of which several may be chosen."""
+        return self.text.split(", ")
+
+    @property
     def differs(self) -> bool:
         """Whether it is set to something else than its default."""
         return self.stored != self.default_text
@@ -80,7 +92,10 @@ class SettingsView(PageView):
     @property
     def definitions(self) -> tuple[Definition, ...]:
         """The settings on this page."""
-        return tuple(each for each in settings.DEFINITIONS if not self.group or each.group == self.group)
+        if self.group:
+            return tuple(each for each in settings.DEFINITIONS if each.group == self.group)
+        shown = (found for name, found in settings.groups().items() if name not in PAGES_OF_THEIR_OWN)
+        return tuple(each for found in shown for each in found)
 
     @expose("/", methods=("GET", "POST"))
     def index(self) -> Any:
@@ -143,13 +158,15 @@ class SettingsView(PageView):
             wanted = wanted.replace("\r\n", "\n")
         if definition.kind is Kind.BOOLEAN:
             wanted = YES if wanted else NO
+        if definition.kind is Kind.LANGUAGES:
+            wanted = ", ".join(request.form.getlist(definition.key))
         before = request.form[BEFORE + definition.key].replace("\r\n", "\n")
         return stored if wanted == before else wanted
 
     @staticmethod
     def _choices(definition: Definition, text: str) -> list[tuple[str, str]]:
         session = db.session()
-        if definition.kind is Kind.CHOICE:
+        if definition.kind in (Kind.CHOICE, Kind.LANGUAGES):
             return list(definition.choices)
         if definition.kind is Kind.CURRENCY:
             found = [(row.code, f"{row.code} – {row.name} ({row.symbol})") for row in rates.currencies(session)]
@@ -157,7 +174,7 @@ class SettingsView(PageView):
             found = [(name, name) for name in rates.vat_names(session)]
         elif definition.kind is Kind.TIMEZONE:
             names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
-            found = [(name, name.replace("_", " ")) for name in ("UTC", *names)]
+            found = [(name, zone_label(name)) for name in ("UTC", *names)]
         else:
             return []
         # a value that is no longer on offer is shown, not silently replaced by the first of the list
@@ -191,6 +208,8 @@ class SettingsView(PageView):
             slug=lambda name: "group-" + "".join(c if c.isalnum() else "-" for c in name.lower()),
             failing=sum(bool(line.error) for line in lines),
             description=self.description,
+            picker=self._picker(lines) if PLACE in groups else "",
+            place_group=PLACE,
             may_edit=self.may(f"{self.resource}.edit"),
             mail_group=settings.BY_KEY["mail.host"].group,
             processor_groups={
@@ -198,6 +217,17 @@ class SettingsView(PageView):
                 settings.BY_KEY["stripe.secret_key"].group: "stripe",
             },
             may_test_mail=self.may("configuration.mail.edit"),
+        )
+
+    def _picker(self, lines: list[Line]) -> Any:
+        """The map of the default location, with the address search of locations for who may use it."""
+        ids = {line.definition.key: line.id for line in lines}
+        field = SimpleNamespace(id="default-location")
+        return PickerWidget()(
+            field,
+            searchable=self.may("assets.location.edit") or self.may("assets.location.create"),
+            latitude_field=ids["map.default_latitude"],
+            longitude_field=ids["map.default_longitude"],
         )
 
     @expose("/test-processor/", methods=("POST",))

@@ -6,10 +6,11 @@ import enum
 import json
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from wtforms import fields, validators, widgets
 from wtforms.fields.choices import Choice, SelectChoice
@@ -113,12 +114,23 @@ class ChoiceField(fields.SelectField):
         super().pre_validate(form)
 
 
+def zone_label(name: str) -> str:
+    """'Europe/Sofia (UTC+02:00)', with the offset of today."""
+    return _zone_label(name, datetime.now(UTC).date())
+
+
+@lru_cache(maxsize=2000)
+def _zone_label(name: str, day: date) -> str:
+    offset = f"{datetime.combine(day, time(12), ZoneInfo(name)):%z}"
+    return f"{name.replace('_', ' ')} (UTC{offset[:3]}:{offset[3:5]})"
+
+
 class TimezoneField(ChoiceField):
     """A choice among the IANA time zones."""
 
     def __init__(self, label: str | None = None, validators: Any = None, **options: Any) -> None:
         names = sorted(name for name in available_timezones() if "/" in name and not name.startswith("Etc/"))
-        options["choices"] = [(name, name.replace("_", " ")) for name in ("UTC", *names)]
+        options["choices"] = [(name, zone_label(name)) for name in ("UTC", *names)]
         super().__init__(label, validators, **{**options, "render_kw": _searched(options)})
 
 

@@ -10,6 +10,8 @@ from markupsafe import Markup
 from wtforms import Field, validators
 from wtforms.utils import unset_value
 
+from app.core import languages
+from app.core.db import db
 from app.core.i18n import LANGUAGES
 
 
@@ -18,7 +20,8 @@ class I18nWidget:
 
     def __call__(self, field: Field, **attributes: Any) -> Markup:
         attributes.pop("class", None)
-        html = render_template("form/_i18n.html", field=field, languages=LANGUAGES, attributes=attributes)
+        offered = languages.shown(db.session(), field.data)
+        html = render_template("form/_i18n.html", field=field, languages=offered, attributes=attributes)
         return Markup(html)  # noqa: S704 (Jinja has escaped it)
 
 
@@ -54,13 +57,14 @@ class I18nField(Field):
         if formdata is None:
             return
         names = {code: f"{self.name}-{code}" for code in LANGUAGES}
-        if any(name in formdata for name in names.values()):
-            for code, name in names.items():
-                text = (formdata.get(name) or "").strip()
-                if text:
-                    self.data[code] = text
-                else:
-                    self.data.pop(code, None)
+        for code, name in names.items():
+            if name not in formdata:  # a language that the form does not offer keeps its text
+                continue
+            text = (formdata.get(name) or "").strip()
+            if text:
+                self.data[code] = text
+            else:
+                self.data.pop(code, None)
 
     def pre_validate(self, form: Any) -> None:
         """Require the required languages and the length of each."""

@@ -84,6 +84,7 @@ def send_link(session: Session, *, admin: Admin, purpose: LinkPurpose, asked_by:
         subject=subjects[purpose],
         body=body,
         html=html,
+        confidential=True,
         now=now,
     )
     return None

@@ -1,6 +1,7 @@
 """Parts of a mail that only its reader may read: sealed in the outbox's row, opened while it is sent.
 
-Whoever may look at the outbox could otherwise use somebody else's one-time link.
+Whoever reads the outbox's table, or a copy of it, could otherwise use somebody else's one-time link. That screens do
+not show such a mail is another matter (``Mail.confidential``).
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from flask import current_app
 from app.core import vault
 
 _SEALED = re.compile(r"\[\[sealed:([A-Za-z0-9_=-]+)\]\]")
-HIDDEN = "(a one-time link, readable in the mail only)"
 
 
 def seal(text: str) -> str:
@@ -23,8 +23,3 @@ def seal(text: str) -> str:
 def opened(text: str) -> str:
     """The text as it is sent. Raises vault.VaultLocked when it was sealed under another SECRET_KEY."""
     return _SEALED.sub(lambda found: vault.unlock(found[1], current_app.config["SECRET_KEY"]), text)
-
-
-def hidden(text: str) -> str:
-    """The text as a screen may show it."""
-    return _SEALED.sub(HIDDEN, text)

@@ -34,6 +34,8 @@ class Kind(StrEnum):
     SECRET = "secret"  # noqa: S105
     LINES = "lines"
     PARAGRAPH = "paragraph"
+    NUMBER = "number"
+    LANGUAGES = "languages"
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,8 @@ def parse(definition: Definition, raw: Any) -> Any:
             return None
         if definition.kind is Kind.EMAILS:
             return []
+        if definition.kind is Kind.LANGUAGES:
+            raise InvalidSetting("at least one language is expected")
         if definition.kind in (Kind.TEXT, Kind.SECRET, Kind.LINES, Kind.PARAGRAPH):
             return ""
         if definition.kind is Kind.BOOLEAN:
@@ -108,6 +112,29 @@ def _amount(definition: Definition, raw: Any) -> Decimal:
         raise InvalidSetting("an amount with at most four decimals is expected")
     _in_range(definition, value)
     return value
+
+
+def _number(definition: Definition, raw: Any) -> Decimal:
+    """With at most six decimals: coordinates."""
+    try:
+        value = Decimal(str(raw).strip().replace(",", "."))
+    except InvalidOperation:
+        raise InvalidSetting("a number such as 42.697700 is expected") from None
+    if not value.is_finite() or value != round(value, 6):
+        raise InvalidSetting("a number with at most six decimals is expected")
+    _in_range(definition, value)
+    return value
+
+
+def _languages(definition: Definition, raw: Any) -> list[str]:
+    """Codes of the languages there are, in the order in which they stand everywhere."""
+    wanted = {str(part).strip() for part in (raw if isinstance(raw, list) else re.split(r"[,;\s]+", str(raw)))} - {""}
+    unknown = sorted(wanted - {code for code, _ in definition.choices})
+    if unknown:
+        raise InvalidSetting(f"{', '.join(unknown)}: there is no such language")
+    if not wanted:
+        raise InvalidSetting("at least one language is expected")
+    return [code for code, _ in definition.choices if code in wanted]
 
 
 def _text(definition: Definition, raw: Any) -> str:
@@ -198,4 +225,6 @@ _PARSERS: dict[Kind, Callable[[Definition, Any], Any]] = {
     Kind.SECRET: _secret,
     Kind.LINES: _lines,
     Kind.PARAGRAPH: _paragraph,
+    Kind.NUMBER: _number,
+    Kind.LANGUAGES: _languages,
 }

@@ -22,6 +22,7 @@ from app.core.db import system_session
 from app.core.models import HOUSE_PARTNER_ID, Admin, Setting
 from app.core.setting_definitions import BILLING_STRATEGIES as BILLING_STRATEGIES
 from app.core.setting_definitions import DEFINITIONS as DEFINITIONS
+from app.core.setting_definitions import GROUPS as GROUPS
 from app.core.setting_kinds import Definition as Definition
 from app.core.setting_kinds import InvalidSetting as InvalidSetting
 from app.core.setting_kinds import Kind as Kind
@@ -38,11 +39,11 @@ CHECKS: dict[str, Callable[[Any], None]] = {}
 
 
 def groups() -> dict[str, list[Definition]]:
-    """The definitions by group, in the order of this page."""
-    result: dict[str, list[Definition]] = {}
+    """The definitions by group, in the manual's order."""
+    result: dict[str, list[Definition]] = {name: [] for name in GROUPS}
     for definition in DEFINITIONS:
         result.setdefault(definition.group, []).append(definition)
-    return result
+    return {name: found for name, found in result.items() if found}
 
 
 # --- stored values

@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, func, select, update
 from sqlalchemy.orm import Session
 
-from app.core import admin_sessions, settings
+from app.core import admin_sessions, mail_texts, settings
 from app.core.audit import record_change
+from app.core.mail import queue_mail
 from app.core.models import Admin, AdminStatus, AuditEntry, Role
 from app.core.passwords import hash_password, needs_rehash, verify_password
 
@@ -90,8 +91,20 @@ def note_failure(session: Session, *, admin: Admin | None, address: str, now: da
     ).scalar_one_or_none()
     if admin is not None:
         session.expire(admin, ["failed_sign_ins", "failed_since", "locked_until"])
+        if locked is not None:
+            _tell_of_lock(session, admin, locked, address, now)
     _record(session, admin, "login_failed", address, step=step, locked_until=locked)
     session.flush()
+
+
+def _tell_of_lock(session: Session, admin: Admin, until: datetime, address: str, now: datetime) -> None:
+    """Mail it to Settings > Notification e-mail addresses > Generic Notifications."""
+    recipients = settings.get(session, "notification.generic_emails")
+    subject = f"The admin account {admin.email} is locked"
+    body, html = mail_texts.render(session, "admin_locked", subject=subject, admin=admin, until=until, address=address)
+    for recipient in recipients:
+        key = f"admin-locked:{admin.id}:{int(until.timestamp())}"
+        queue_mail(session, key=key, recipient=recipient, subject=subject, body=body, html=html, now=now)
 
 
 def _quietly(session: Session, admin: Admin, **changes: object) -> None:

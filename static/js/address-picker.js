@@ -28,8 +28,8 @@ function typed(input, limit) {
 class Picker {
   constructor(box) {
     this.box = box;
-    this.latitude = document.getElementById('latitude');
-    this.longitude = document.getElementById('longitude');
+    this.latitude = document.getElementById(box.dataset.latitudeField || 'latitude');
+    this.longitude = document.getElementById(box.dataset.longitudeField || 'longitude');
     this.said = box.querySelector('[data-address-said]');
     this.found = box.querySelector('[data-address-found]');
     this.filled = {};
@@ -41,6 +41,8 @@ class Picker {
       region: document.getElementById('region'),
       country: document.getElementById('country'),
     };
+    // a page that asks only where, has none of these
+    for (const name of Object.keys(this.fields)) if (!this.fields[name]) delete this.fields[name];
     this.draw();
     this.listen();
   }
@@ -173,6 +175,10 @@ class Picker {
       return;
     }
     const [place] = places;
+    if (!Object.keys(this.fields).length) {
+      this.say(`Here is: ${place.label}`);
+      return;
+    }
     if (this.untouched()) {
       this.fill(place);
       return;
@@ -201,6 +207,10 @@ class Picker {
       else field.value = place[name];
       field.dispatchEvent(new Event('input', { bubbles: true }));
       this.filled[name] = this.valueOf(name);
+    }
+    if (!Object.keys(this.fields).length) {
+      this.say(place.label);
+      return;
     }
     this.say(`Address filled in: ${place.label}. Review it, and the other languages.`);
   }
