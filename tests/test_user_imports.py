@@ -115,7 +115,7 @@ def test_a_status_that_changes_is_in_the_users_own_log(session: Session) -> None
         ("email,tag_id\na@b.example,04aa\n", "tag_id", "belongs to Alex Petkov (alex.petkov@example.com) already"),
         ("email,tag_id\na@b.example,04FF\nc@d.example,04ff\n", "tag_id", "Line 2 is about this Tag ID already"),
         ("email,city\na@b.example,Sofia\na@b.example,Varna\n", "city", "Line 2 says something else of the same user"),
-        ("email,balance_eur\na@b.example,5\n", "balance_eur", "There is no such column. Do you mean balance"),
+        ("email,balance_eur\na@b.example,5\n", "balance_eur", "There is no such column."),
         ("email,e_mail\na@b.example,5\n", "e_mail", "There is no such column. Do you mean email"),
     ],
 )
