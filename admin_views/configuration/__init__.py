@@ -6,14 +6,16 @@ from typing import Any
 
 from admin_views.configuration.admins import AdminAccountView
 from admin_views.configuration.api_tokens import ApiTokenView
+from admin_views.configuration.audit import AuditView
 from admin_views.configuration.company import CompanyView
+from admin_views.configuration.mail_templates import MailTemplatesView
 from admin_views.configuration.outbox import OutboxView
 from admin_views.configuration.rates import CurrencyView, VatView
 from admin_views.configuration.roles import RoleView
 from admin_views.configuration.settings import SettingsView
 from admin_views.configuration.sms import SmsView
 from app.core.db import db
-from app.core.models import Admin, ApiToken, CurrencyRow, Mail, Role, SmsMessage, VatRate
+from app.core.models import Admin, ApiToken, AuditEntry, CurrencyRow, Mail, Role, SmsMessage, VatRate
 
 
 def views() -> list[Any]:
@@ -22,7 +24,9 @@ def views() -> list[Any]:
         AdminAccountView(Admin, db, endpoint="admin_account"),
         RoleView(Role, db),
         ApiTokenView(ApiToken, db),
+        AuditView(AuditEntry, db),
         SettingsView("Settings", endpoint="settings", url="/configuration/settings"),
+        MailTemplatesView("Mail Templates"),
         OutboxView(Mail, db),
         SmsView(SmsMessage, db),
         VatView(VatRate, db),

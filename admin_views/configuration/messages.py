@@ -9,7 +9,8 @@ from flask_admin.form import BaseForm
 from admin_views import formats
 from admin_views.base import BaseView, ReasonForm, RecordAction
 from admin_views.configuration.admins import SECTION
-from app.core import outbox
+from admin_views.configuration.anchors import group_anchor
+from app.core import outbox, settings
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin, Mail, MailStatus, SmsMessage
@@ -87,8 +88,11 @@ class MessageView(BaseView):
             "not_set_up": self.not_set_up(),
             "standing": outbox.standing(self.db_session, self.model, now=utcnow()),
             "away": self.when_away,
+            "settings_group": group_anchor(settings.BY_KEY[self.first_setting].group),
         }
 
+    #: of the settings that say how they are sent
+    first_setting = ""
     #: what becomes of messages while the server is away
     when_away = ""
 

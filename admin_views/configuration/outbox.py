@@ -43,6 +43,7 @@ class OutboxView(MessageView):
     empty_hint = "Mails about faults and lost connections appear here once there are any."
     list_template = "configuration/outbox.html"
     details_template = "configuration/mail.html"
+    first_setting = "mail.host"
     when_away = (
         "While the mail server is away, or refuses us, it is asked once a minute and every mail waits. A mail that it "
         "keeps refusing for now is given up after about a day; Resend begins anew."

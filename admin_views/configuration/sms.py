@@ -42,6 +42,7 @@ class SmsView(MessageView):
     empty_hint = "Codes for users who confirm their phone number appear here."
     list_template = "configuration/sms.html"
     details_template = "configuration/sms_message.html"
+    first_setting = "sms.processor"
     when_away = (
         "While the SMS processor is away, or refuses us, it is asked once a minute and every message waits. One that "
         "it keeps refusing for now is given up after about an hour; what nobody took for a day is not sent any more."

@@ -139,21 +139,40 @@ def check(kind: MailKind, *, subject: str, body: str) -> tuple[str, str]:
     return subject, body
 
 
+class WordsChanged(Exception):
+    """Somebody else has saved these words meanwhile."""
+
+
+def version_of(session: Session, *, name: str, language: str) -> int:
+    """The version of the operator's own words; 0 when there are none."""
+    query = select(MailTemplate.version).where(MailTemplate.name == name, MailTemplate.language == language)
+    return session.scalar(query) or 0
+
+
 def change_words(
-    session: Session, *, name: str, language: str, subject: str, body: str, actor: Admin | None
+    session: Session,
+    *,
+    name: str,
+    language: str,
+    subject: str,
+    body: str,
+    actor: Admin | None,
+    expected: int | None = None,
 ) -> MailTemplate | None:
     """Store the operator's own words; the product's own words entered again are no change to them. Flushes.
 
-    Returns None when the words are the product's. Raises WordsInvalid, and KeyError for a mail or language that does
-    not exist.
+    ``expected``: the version that was changed (``version_of``). Returns None when the words are the product's.
+    Raises WordsInvalid, WordsChanged, and KeyError for a mail or language that does not exist.
     """
     kind, label = KINDS[name], f"{KINDS[name].title} ({LANGUAGES[language]})"
     subject, body = check(kind, subject=subject, body=body)
+    row = _row(session, name, language)
+    if expected is not None and expected != (row.version if row else 0):
+        raise WordsChanged("Somebody else has saved this template meanwhile.")
     product = product_words(name, language)
     if product is not None and (product.subject, product.body) == (subject, body):
         reset_words(session, name=name, language=language, actor=actor)
         return None
-    row = _row(session, name, language)
     before = {"subject": row.subject, "text": row.body} if row else {}
     if row is None:
         row = MailTemplate(name=name, language=language, subject=subject, body=body)
@@ -192,6 +211,7 @@ __all__ = [
     "Composed",
     "Value",
     "Words",
+    "WordsChanged",
     "WordsInvalid",
     "change_words",
     "check",
@@ -201,5 +221,6 @@ __all__ = [
     "product_words",
     "reset_words",
     "spoken",
+    "version_of",
     "words_of",
 ]

@@ -10,6 +10,7 @@ export function start() {
   form.addEventListener('change', () => { dirty = true; });
   form.addEventListener('inline-changed', () => { dirty = true; });
   form.addEventListener('submit', (event) => {
+    if (event.submitter?.formTarget) return; // shown in a frame of this page (a preview): nobody leaves
     if (leaving) event.preventDefault();
     leaving = true;
     setTimeout(() => { leaving = false; }, 3000);
