@@ -14,14 +14,21 @@ from flask_admin import expose
 from sqlalchemy import or_
 
 from admin_views import formats
+from admin_views.activity.correction_actions import ACTIONS as CORRECTIONS
+from admin_views.activity.correction_actions import GROUP
+from admin_views.activity.effect_words import in_words
 from admin_views.activity.price_words import terms
 from admin_views.base import Facts, Related
 from admin_views.payments.session_payment import session_payment
-from app.charging import price_reasons, session_queries
+from app.billing.payments.orders import InvalidAmount
+from app.charging import price_reasons, price_versions, session_queries
+from app.charging.corrections.prepare import prepare
+from app.charging.corrections.rules import CorrectionRefused
 from app.charging.flags import DEMO, flag_labels
 from app.charging.lifecycle import RUNNING
 from app.charging.models import Authorization, ChargingSession
 from app.charging.stop_watch import stop_words
+from app.core import principal
 from app.core.clock import utcnow
 from app.core.models import Action
 
@@ -105,7 +112,36 @@ class SessionPage:
             "price_readings": price_reasons.readings_behind(self.db_session(), obj) if obj.tariff_snapshot else [],
             "payment": session_payment(self.db_session(), obj),
             "entries": session_queries.ledger_entries(self.db_session, session_id=obj.id),
+            "versions": price_versions.chain(self.db_session(), session_id=obj.id),
+            "confined": principal.current().is_confined,
+            "corrections": [each for each in self.actions_for("row", obj) if each.group == GROUP],  # type: ignore[attr-defined]
         }
+
+    @expose("/effect/<action_name>/")
+    def effect_view(self, action_name: str) -> str:
+        """What a correction would do, as its dialog stands: nothing is changed."""
+        action = next((each for each in CORRECTIONS if each.name == action_name), None)
+        if action is None:
+            abort(404)
+        self.require(self.action_permission(action))  # type: ignore[attr-defined]
+        obj = self.get_one(request.args.get("id"))
+        form = action.form(request.args, obj=obj)
+        session = self.db_session()
+        try:
+            words, problem = in_words(session, obj, prepare(session, obj, form.order(), now=utcnow())), ""
+        except (CorrectionRefused, InvalidAmount) as refusal:
+            words, problem = None, str(refusal)
+        return self.render("activity/_effect.html", words=words, problem=problem)
+
+    @expose("/ajax/lookup/")
+    def ajax_lookup(self) -> Any:
+        """Users, for whoever may assign one."""
+        self.require("assign_user")
+        loader = self._form_ajax_refs.get(request.args.get("name", ""))  # type: ignore[attr-defined]
+        if loader is None:
+            abort(404)
+        found = loader.get_list(request.args.get("query", ""), request.args.get("offset", 0, type=int))
+        return [loader.format(record) for record in found]
 
     @expose("/card/<card>/")
     def card_view(self, card: str) -> str:

@@ -11,9 +11,12 @@ from sqlalchemy import func, or_, select
 from sqlalchemy.orm import joinedload
 
 from admin_views import formats
+from admin_views.activity.correction_actions import ACTIONS as CORRECTIONS
 from admin_views.activity.session_page import SessionPage
+from admin_views.activity.timeline_page import TimelinePart
 from admin_views.assets.charge_point_lists import SESSION_COLUMNS, at_location
 from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere, YesNoWhere
+from admin_views.assets.start_session import USERS
 from admin_views.base import BaseView, Outcome, RemoteAction, pill
 from admin_views.widgets import cells
 from admin_views.widgets.chrome import icon
@@ -179,7 +182,7 @@ STOP = RemoteAction(
 )
 
 
-class ChargingSessionView(SessionPage, LiveList, BaseView):
+class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     """One charge each."""
 
     resource, singular, plural = "activity.charging_session", "Charging Session", "Charging Sessions"
@@ -274,4 +277,5 @@ class ChargingSessionView(SessionPage, LiveList, BaseView):
     )
     load_options = ROW_OPTIONS
     form_columns = ("stop_note",)
-    actions = (STOP,)
+    form_lookups = {"user": USERS}
+    actions = (STOP, *CORRECTIONS)

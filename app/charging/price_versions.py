@@ -192,7 +192,7 @@ def chain(session: Session, *, session_id: int) -> list[Step]:
         .order_by(SessionPriceVersion.number.desc())
         .limit(MAX_VERSIONS)
     ).all()
-    befores: list[SessionPriceVersion | None] = [*rows[1:], None]
+    befores: list[SessionPriceVersion | None] = [*rows[1:], None][: len(rows)]
     return [_step(row, before) for row, before in zip(rows, befores, strict=True)]
 
 

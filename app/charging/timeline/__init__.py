@@ -1,0 +1,1 @@
+"""One timeline per session: messages, meter, statuses, authorisation, money and actions on one time axis."""
