@@ -14,6 +14,7 @@ from admin_views import (
     configuration,
     crm,
     dashboard,
+    downloads,
     live,
     login,
     one_time_links,
@@ -49,6 +50,7 @@ def register(app: Flask) -> None:
         admin.add_view(page)
     api.init_app(app)
     live.init_app(app)
+    downloads.init_app(app)
     public.init_app(app)
     card_entry.init_app(app)
     verification_page.init_app(app)
