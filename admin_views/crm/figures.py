@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -28,13 +29,12 @@ LEDGER_ROWS = 20
 
 @dataclass(frozen=True)
 class UserFigures:
-    """How much a user charged and spent. Energy in Wh, amounts with VAT, one per currency."""
+    """How much a user charged and spent, and when last. Energy in Wh, amounts with VAT, one per currency."""
 
     session_count: int
     energy_wh: Decimal
     spent: tuple[tuple[str, Decimal], ...]
-    balances: tuple[tuple[str, Decimal], ...]
-    tag_count: int
+    last_session_at: datetime | None
 
 
 def _base_currency() -> str:
@@ -71,30 +71,33 @@ def balances(session: Session, *, user_ids: Sequence[int]) -> dict[int, tuple[tu
     return {user_id: tuple(amounts.items()) for user_id, amounts in found.items()}
 
 
-def user_figures(session: Session, *, user: User) -> UserFigures:
-    """What the cards of a user's page say. Failed and mock sessions are no charges; running ones count as they are."""
+def user_figures(session: Session, *, user_id: int) -> UserFigures:
+    """What a user charged and spent in all. Failed and mock sessions are no charges; running ones count as they are.
+
+    Every session of the user is read: asked for beside the page, not before it.
+    """
     rows = session.execute(
         select(
             ChargingSession.currency,
             func.count(),
             func.coalesce(func.sum(ChargingSession.energy_wh), 0),
             func.sum(ChargingSession.total_gross),
+            func.max(ChargingSession.started_at),
         )
         .where(
-            ChargingSession.user_id == user.id,
+            ChargingSession.user_id == user_id,
             ~flagged(DEMO),
             ChargingSession.status.in_((SessionStatus.ACTIVE, SessionStatus.STOPPING, SessionStatus.FINISHED)),
         )
         .group_by(ChargingSession.currency)
         .order_by(ChargingSession.currency)
     ).all()
-    spent = tuple((currency, total) for currency, _, _, total in rows if currency and total)
+    spent = tuple((currency, total) for currency, _, _, total, _ in rows if currency and total)
     return UserFigures(
-        session_count=sum(count for _, count, _, _ in rows),
-        energy_wh=sum((energy for _, _, energy, _ in rows), Decimal(0)),
+        session_count=sum(row[1] for row in rows),
+        energy_wh=sum((row[2] for row in rows), Decimal(0)),
         spent=spent or ((get_text(session, BASE_CURRENCY), Decimal(0)),),
-        balances=balances(session, user_ids=[user.id])[user.id],
-        tag_count=len(user.rfid_tags),
+        last_session_at=max((row[4] for row in rows if row[4] is not None), default=None),
     )
 
 

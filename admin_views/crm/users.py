@@ -211,14 +211,20 @@ class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
         return own[source] if source in own else follow(user, source)
 
     def details_context(self, obj: Any) -> dict[str, Any]:
-        """The user's figures, for the cards."""
+        """The profile, and what the cards above it say."""
         return {
             **super().details_context(obj),
-            "figures": figures.user_figures(self.db_session, user=obj),
+            "balances": figures.balances(self.db_session, user_ids=[obj.id])[obj.id],
             "profile": profile.sections(self, obj),
             "balance_words": balance_words,
             "owed": owed_by(obj),
         }
+
+    @expose("/figures/")
+    def figures_view(self) -> Any:
+        """The cards of what the user charged and spent."""
+        user = self.get_one(request.args.get("id"))
+        return self.render("crm/_user_figures.html", figures=figures.user_figures(self.db_session, user_id=user.id))
 
     @expose("/balance/")
     def balance_view(self) -> Any:

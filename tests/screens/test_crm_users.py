@@ -185,7 +185,9 @@ def test_the_profile_says_what_the_user_charged_and_spent(olga: Visitor, session
     with make.CountedQueries() as counted:
         page = olga.get(address).get_data(as_text=True)
     assert counted.count <= 8, "\n".join(counted.statements)
-    cards = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page[page.index('id="status"') : page.index("facts-1-link")]))
+    figures = olga.htmx(f"{LIST}figures/?id={alex.id}", target="div#figures").get_data(as_text=True)
+    status = page[page.index('id="status"') : page.index('id="figures"')]
+    cards = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", status + figures))
     for words in ("Active", "Signed up", "€20.00", "Charging Sessions 3", "15.80 kWh", "€9.00, £2.00"):
         assert words in cards, cards
     tabs = re.findall(r'role="tab"[^>]*>([^<]+)<', page)
