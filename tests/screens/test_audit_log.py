@@ -42,7 +42,7 @@ def page(client: Visitor, query: str = "") -> str:
 def entry(session: Session, actor: Admin | None, label: str, **values: object) -> None:
     record_change(
         session, actor=actor, event="change", object_type="location", object_id=7, label=label,
-        before={key: "old" for key in values}, after=values,
+        before=dict.fromkeys(values, "old"), after=values,
     )  # fmt: skip
 
 
@@ -135,7 +135,8 @@ def test_a_hundred_thousand_entries_are_read_by_index(olga: Visitor, session: Se
     session.execute(
         text(
             "INSERT INTO audit_entry (at, admin_label, event, object_type, object_id, object_label, before, after) "
-            "SELECT now() - n * interval '1 minute', 'Admin ' || n % 50, (ARRAY['change','create','login'])[1 + n % 3], "
+            "SELECT now() - n * interval '1 minute', 'Admin ' || n % 50, "
+            "(ARRAY['change','create','login'])[1 + n % 3], "
             "'location', n::text, 'Site ' || n, '{}', jsonb_build_object('city', 'Town ' || n) "
             "FROM generate_series(1, 100000) n"
         )
