@@ -50,6 +50,10 @@ BETWEEN, BETWEEN_S = "between_steps", 600
 #: requests that change something run on behalf of it (``app.core.principal``); what they read, ``scope`` narrows
 ON_BEHALF = frozenset({"auth", "admin_account", "api_token", "company"})
 
+#: pages for whoever has their address, key or token, whoever may be signed in beside: nobody's rights are asked there
+FOR_ANYBODY = frozenset({"api", "card_entry", "files", "health", "public", "verification", "webhooks"})
+DOOR = frozenset(f"auth.{name}" for name in ("forgot", "invitation", "login", "new_password", "second_step", "set_up"))
+
 log = structlog.get_logger(__name__)
 #: where a request keeps which sign-in it belongs to
 SIGN_IN = "sync.sign_in"
@@ -303,7 +307,9 @@ def too_many(error: RateLimitExceeded) -> Any:
 
 def confine() -> None:
     """Before any view: a partner's admin is bound to its partner, and found again within what that may see."""
-    if request.endpoint == "static" or not current_user.is_authenticated:
+    if request.endpoint == "static" or request.endpoint in DOOR or request.blueprint in FOR_ANYBODY:
+        return
+    if not current_user.is_authenticated:
         return
     partner_id = current_user.partner_id
     if partner_id is None:

@@ -91,11 +91,12 @@ def on_behalf() -> Iterator[None]:
 
 def init_app(app: Flask) -> None:
     """Requests begin as the product's own; whoever knows who has signed in binds them (``bind``)."""
-    app.before_request_funcs.setdefault(None, []).insert(0, _begin)
+    # before anything of the request is looked at: what limits uploads asks who is signed in
+    app.url_value_preprocessors.setdefault(None, []).insert(0, _begin)
     app.teardown_request(_end)
 
 
-def _begin() -> None:
+def _begin(_endpoint: str | None, _values: object) -> None:
     bind(STAFF)
 
 
