@@ -6,12 +6,15 @@ from decimal import Decimal
 from typing import Any
 
 from flask_admin.contrib.sqla.fields import QuerySelectField
+from sqlalchemy import select
 from wtforms import validators
 
 from admin_views import formats
 from admin_views.base import EnumField, Outcome, ReasonForm, RecordAction
 from admin_views.widgets.fields import DecimalField
 from app.billing import ledger
+from app.charging.lifecycle import RUNNING
+from app.charging.models import ChargingSession
 from app.core import rates
 from app.core.clock import utcnow
 from app.core.db import db
@@ -39,7 +42,8 @@ class UserStatusForm(_OtherStatusForm):
         "Status",
         enum_class=UserStatus,
         default=UserStatus.DISABLED,
-        description="A disabled user can neither sign in nor charge.",
+        description="A disabled user can neither sign in nor start a session. One that is running goes on and is "
+        "billed; it is stopped on its own page.",
     )
 
 
@@ -90,11 +94,19 @@ class GroupForm(ReasonForm):
     )
 
 
-def change_user_status(obj: User, form: UserStatusForm, *, reason: str, actor: Admin) -> Action:
-    """Disable a user, or make them active again."""
-    return verbs.change_user_status(
-        db.session(), user=obj, status=form.status.data, reason=reason, actor=actor, now=utcnow()
+def change_user_status(obj: User, form: UserStatusForm, *, reason: str, actor: Admin) -> list[Any]:
+    """Disable a user, or make them active again. What a disabled user still charges is told."""
+    session = db.session()
+    action = verbs.change_user_status(
+        session, user=obj, status=form.status.data, reason=reason, actor=actor, now=utcnow()
     )
+    if form.status.data is not UserStatus.DISABLED:
+        return [action]
+    running = session.scalars(
+        select(ChargingSession).where(ChargingSession.user_id == obj.id, ChargingSession.status.in_(RUNNING))
+    )
+    told = "Goes on and is billed. Stop it on its own page if it shall not."
+    return [action, *(Outcome(f"Charging Session #{row.id}", row.status, told) for row in running)]
 
 
 def add_balance(obj: User, form: AddBalanceForm, *, reason: str, actor: Admin) -> Outcome:
@@ -137,7 +149,7 @@ USER_ACTIONS = (
         form=UserStatusForm,
         permission="change_status",
         icon="status-change",
-        refusals=(verbs.UserStatusUnchanged,),
+        refusals=(verbs.UserStatusUnchanged, verbs.UserErased),
     ),
     RecordAction(
         "add_balance",

@@ -28,6 +28,10 @@ class UserStatusUnchanged(ValueError):
     """The user has this status already."""
 
 
+class UserErased(ValueError):
+    """The personal data was erased; nobody can be made of the account again."""
+
+
 class UserHasHistory(ValueError):
     """What the user did or paid is on record, so the account stays; it can be disabled."""
 
@@ -54,9 +58,11 @@ def change_user_status(
     """Disable a user, who can then neither sign in nor charge, or make them active again; flushes.
 
     Manual, "Disable user account": the log says "Change User Status", "from Active to Disabled", Finished.
-    Raises UserStatusUnchanged, ReasonRequired.
+    Raises UserStatusUnchanged, UserErased, ReasonRequired.
     """
     before = user.status
+    if user.erased_at is not None:
+        raise UserErased(f"{user.email} is erased: the account stays disabled.")
     if before is status:
         raise UserStatusUnchanged(f"{user.email} is {status.label.lower()} already.")
     info = f"from {before.label} to {status.label}"
@@ -73,7 +79,8 @@ def require_no_history(session: Session, *, user: User) -> None:
     if kept:
         raise UserHasHistory(
             f"{user.email} cannot be deleted, because there are {listed(kept)} of this user. "
-            "Disable the account instead: Actions > Change status."
+            "Instead, disable the account (Actions > Change status), "
+            "or remove who it was (Actions > Erase personal data)."
         )
 
 
