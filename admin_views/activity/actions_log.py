@@ -14,38 +14,47 @@ from sqlalchemy.orm import aliased
 from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere
 from admin_views.base import BaseView, Facts, url_if
 from admin_views.widgets import cells
+from admin_views.widgets.lookups import VIEWS
 from app.assets.models import ChargePoint
 from app.charging.commands import TITLES
 from app.core.models import Action
 
-#: what an action was done to → the endpoint of its page
-PAGES = {
-    "charge_point": "charge_point",
-    "evse": "evse",
-    "charging_session": "charging_session",
-    "user_account": "user",
-    "mail": "mail",
-}
-KINDS = {
-    "charge_point": "Charge Point",
-    "evse": "EVSE",
-    "charging_session": "Charging Session",
-    "user_account": "User",
-    "mail": "E-mail",
-}
+#: what has no page of its own, or another name on screen
+OTHER_KINDS = {"mail": "E-mail", "sms_message": "SMS", "api_token": "API token", "user_import": "Import"}
+
+
+def home_of(target_type: str) -> Any | None:
+    """The page of what an action was done to, by its table."""
+    return next((view for model, view in VIEWS.items() if getattr(model, "__tablename__", "") == target_type), None)
+
+
+def kind_words(target_type: str) -> str:
+    """What kind of thing, in the words of the menu."""
+    page = home_of(target_type)
+    if page is not None:
+        return str(page.singular)
+    return OTHER_KINDS.get(target_type, target_type.replace("_", " ").capitalize())
+
+
+def kinds() -> list[tuple[str, str]]:
+    """Everything that can be acted on, by name."""
+    acted = {model.__tablename__ for model, view in VIEWS.items() if view.actions}
+    found = {name: kind_words(name) for name in acted | set(OTHER_KINDS)}
+    return sorted(found.items(), key=lambda each: each[1])
 
 
 def target(view: Any, context: Any, obj: Action, name: str) -> Any:
     """What it was done to, as a link where the admin may follow it."""
-    endpoint = PAGES.get(obj.target_type)
-    page = view.sibling(endpoint) if endpoint else None
-    url = url_if(f"{endpoint}.details_view", id=obj.target_id) if page is not None and page.is_accessible() else None
+    page = home_of(obj.target_type)
+    if page is None or not page.can_view_details or not page.is_accessible():
+        return obj.target_label
+    url = url_if(f"{page.endpoint}.details_view", id=obj.target_id)
     return cells.link(url, obj.target_label) if url else obj.target_label
 
 
 def kind(view: Any, context: Any, obj: Action, name: str) -> str:
     """What kind of thing."""
-    return KINDS.get(obj.target_type, obj.target_type.replace("_", " ").capitalize())
+    return kind_words(obj.target_type)
 
 
 def folded(view: Any, context: Any, obj: Action, name: str) -> Any:
@@ -73,6 +82,7 @@ class ActionView(LiveList, BaseView):
     resource, singular, plural = "activity.action", "Action", "Actions"
     section, icon = "Activity", "history"
     live_topic = "actions"
+    count_cap = 100_000
     can_create = can_edit = can_delete = False
     has_history = False
     details_template = "activity/action.html"
@@ -82,6 +92,7 @@ class ActionView(LiveList, BaseView):
     column_list = (
         "id",
         "name",
+        "target_type",
         "target_label",
         "info",
         "reason",
@@ -124,7 +135,7 @@ class ActionView(LiveList, BaseView):
             [(name.value, title) for name, title in TITLES.items()],
             lambda key: Action.command == key,
         ),
-        ChoiceWhere(Action.id, "Kind", list(KINDS.items()), lambda key: Action.target_type == key),
+        ChoiceWhere(Action.id, "Kind", kinds, lambda key: Action.target_type == key),
         "target_label",
         TextWhere(
             Action.id,

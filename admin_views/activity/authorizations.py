@@ -5,19 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from markupsafe import Markup
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import joinedload
 
+from admin_views.activity.authorization_words import advice_of
 from admin_views.activity.sessions import ANONYMOUS, linked
 from admin_views.assets.charge_point_lists import at_location
-from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere
+from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere, YesNoWhere
 from admin_views.base import BaseView, Facts, Related, pill, url_if
 from admin_views.widgets import cells
 from app.assets.models import ChargePoint, ChargingZone, Evse
-from app.charging.authorizations import is_registered, reason_label
+from app.charging.authorizations import find_tag, reason_label
 from app.charging.authorize import RejectReason
-from app.charging.models import Authorization, AuthorizationSource
-from app.crm.models import User
+from app.charging.models import Authorization, AuthorizationSource, ChargingSession
+from app.crm.models import RfidTag, User
 
 OPTIONS = (
     joinedload(Authorization.user),
@@ -61,6 +62,16 @@ def _user(like: str) -> Any:
     return Authorization.user.has(or_(User.email.ilike(like, escape="\\"), name.ilike(like, escape="\\")))
 
 
+def _unknown() -> Any:
+    """That the token is nobody's RFID tag now; a tap that was refused before it was registered is no longer unknown."""
+    known = select(RfidTag.id).where(func.upper(RfidTag.tag_id) == func.upper(Authorization.id_tag)).exists()
+    return Authorization.id_tag.is_not(None) & (Authorization.source == AuthorizationSource.RFID_TAG) & ~known
+
+
+def _charged() -> Any:
+    return select(ChargingSession.id).where(ChargingSession.authorization_id == Authorization.id).exists()
+
+
 def _station(condition: Any) -> Any:
     return Authorization.charge_point_id.in_(select(ChargePoint.id).where(condition))
 
@@ -71,6 +82,7 @@ class AuthorizationView(LiveList, BaseView):
     resource, singular, plural = "activity.authorization", "Authorization", "Authorizations"
     section, icon = "Activity", "shield-check"
     live_topic = "authorizations"
+    count_cap = 100_000
     can_create = can_edit = can_delete = False
     has_history = False
     details_template = "activity/authorization.html"
@@ -119,6 +131,8 @@ class AuthorizationView(LiveList, BaseView):
         "happened_at",
         "source",
         "id_tag",
+        YesNoWhere(Authorization.id, "Unknown RFID tag", _unknown),
+        YesNoWhere(Authorization.id, "Led to a session", _charged),
         TextWhere(Authorization.id, "User", _user),
         TextWhere(Authorization.id, "Charge Point", lambda like: _station(ChargePoint.name.ilike(like, escape="\\"))),
         TextWhere(
@@ -166,12 +180,22 @@ class AuthorizationView(LiveList, BaseView):
     related = (Related("Charging Sessions", "charging_session", "authorization_id"),)
 
     def details_context(self, obj: Authorization) -> dict[str, Any]:
-        """Where an unknown card is registered, for who may do so."""
-        return {**super().details_context(obj), "register_url": self._register_url(obj)}
+        """What to do about it, whose tag it is now, and the session it led to."""
+        tag = find_tag(self.db_session(), obj.id_tag) if obj.id_tag else None
+        return {
+            **super().details_context(obj),
+            "register_url": self._register_url(obj, tag),
+            "advice": advice_of(obj.reason),
+            "tag": tag if tag is not None and self.may("crm.rfid_tag.view") else None,
+            "charge": self._session_of(obj),
+        }
 
-    def _register_url(self, obj: Authorization) -> str | None:
-        if not obj.id_tag or not self.may("crm.rfid_tag.create"):
-            return None
-        if is_registered(self.db_session, obj.id_tag):
+    def _register_url(self, obj: Authorization, tag: RfidTag | None) -> str | None:
+        """Where an unknown card is registered, for who may do so."""
+        if not obj.id_tag or tag is not None or not self.may("crm.rfid_tag.create"):
             return None
         return url_if("rfid_tag.create_view", tag_id=obj.id_tag)
+
+    def _session_of(self, obj: Authorization) -> ChargingSession | None:
+        found = self.db_session.query(ChargingSession).filter(ChargingSession.authorization_id == obj.id)
+        return found.order_by(ChargingSession.id).first()  # type: ignore[no-any-return]

@@ -6,24 +6,25 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from flask import url_for
 from markupsafe import Markup
-from sqlalchemy import func, or_, select
 from sqlalchemy.orm import joinedload
 
 from admin_views import formats
 from admin_views.activity.correction_actions import ACTIONS as CORRECTIONS
+from admin_views.activity.session_filters import PRESETS, filters
 from admin_views.activity.session_page import SessionPage
 from admin_views.activity.timeline_page import TimelinePart
-from admin_views.assets.charge_point_lists import SESSION_COLUMNS, at_location
-from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere, YesNoWhere
+from admin_views.assets.charge_point_lists import SESSION_COLUMNS
+from admin_views.assets.parts import LiveList
 from admin_views.assets.start_session import USERS
 from admin_views.base import BaseView, Outcome, RemoteAction, pill
 from admin_views.widgets import cells
 from admin_views.widgets.chrome import icon
-from app.assets.models import ChargePoint, ChargingZone, Evse, EvseType
+from app.assets.models import ChargePoint, ChargingZone, Evse
 from app.charging import remote
 from app.charging.commands import NotManaged
-from app.charging.flags import DEMO, FLAGS, flag_labels, flagged
+from app.charging.flags import flag_labels
 from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
 from app.charging.models import AuthorizationSource, ChargingSession
 from app.charging.payments import paying
@@ -31,7 +32,6 @@ from app.charging.session_queries import duration_of
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin
-from app.crm.models import User
 
 KWH = Decimal(1000)
 #: manual, "Plug-n-charge without authorization"
@@ -40,7 +40,7 @@ ANONYMOUS = "Anonymous"
 #: rows come with all that a line of the list shows
 ROW_OPTIONS = (
     joinedload(ChargingSession.user),
-    joinedload(ChargingSession.evse),
+    joinedload(ChargingSession.evse).selectinload(Evse.connectors),
     joinedload(ChargingSession.charge_point).joinedload(ChargePoint.zone).joinedload(ChargingZone.location),
 )
 
@@ -67,9 +67,12 @@ def total(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
 def evse(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
     """EVSE and location, one below the other, as the manual shows them; the charge point's name on hover."""
     station = obj.charge_point
-    power = f" {formats.power(obj.evse.max_power_w)}" if obj.evse.max_power_w else ""
-    return Markup('<span title="{}">EVSE ID: {} ({}{})<br>{}</span>').format(
-        station, linked(obj.evse), obj.evse.type.label, power, linked(station.zone.location)
+    parts = [obj.evse.type.label]
+    if obj.evse.max_power_w:
+        parts.append(str(formats.power(obj.evse.max_power_w)))
+    parts += dict.fromkeys(connector.type.label for connector in obj.evse.connectors)
+    return Markup('<span title="{}">EVSE ID: {} ({})<br>{}</span>').format(
+        station, linked(obj.evse), " ".join(parts), linked(station.zone.location)
     )
 
 
@@ -96,11 +99,6 @@ def paid_by(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
     return paying.paid_by(view.db_session, obj) or None
 
 
-def roaming(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
-    """No session is a roaming one yet."""
-    return None
-
-
 def flags(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
     """How many things were unusual, in words on hover."""
     if not obj.flags:
@@ -108,56 +106,6 @@ def flags(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
     words = "; ".join(flag_labels(obj.flags))
     return Markup('<span class="flagged" title="{}">{}{}</span>').format(
         words, icon("flag", label=words), len(obj.flags)
-    )
-
-
-# --- filters
-
-
-def _user(like: str) -> Any:
-    name = User.first_name + " " + User.last_name
-    return ChargingSession.user.has(or_(User.email.ilike(like, escape="\\"), name.ilike(like, escape="\\")))
-
-
-def _evse(condition: Any) -> Any:
-    return ChargingSession.evse_id.in_(select(Evse.id).where(condition))
-
-
-def _station(condition: Any) -> Any:
-    return ChargingSession.charge_point_id.in_(select(ChargePoint.id).where(condition))
-
-
-def filters() -> tuple[Any, ...]:
-    """The filters of the list."""
-    own = ChargingSession.id
-    return (
-        "status",
-        YesNoWhere(own, "Running", lambda: ChargingSession.status.in_(RUNNING)),
-        "payment_status",
-        "started_at",
-        "stopped_at",
-        TextWhere(own, "User", _user),
-        "id_tag",
-        "source",
-        TextWhere(own, "EVSE ID", lambda like: _evse(Evse.code.ilike(like, escape="\\"))),
-        ChoiceWhere(
-            own,
-            "EVSE type",
-            [(kind.value, kind.label) for kind in EvseType],
-            lambda key: _evse(Evse.type == EvseType(key)),
-        ),
-        TextWhere(own, "Charge Point", lambda like: _station(ChargePoint.name.ilike(like, escape="\\"))),
-        TextWhere(own, "Charge Point ID", lambda like: _station(ChargePoint.identifier.ilike(like, escape="\\"))),
-        TextWhere(own, "Location", lambda like: _station(ChargePoint.zone.has(at_location(like)))),
-        "tariff_name",
-        YesNoWhere(own, "Demo", lambda: flagged(DEMO)),
-        ChoiceWhere(own, "Flag", list(FLAGS.items()), lambda key: ChargingSession.flags.any(key)),
-        YesNoWhere(own, "Has flags", lambda: func.cardinality(ChargingSession.flags) > 0),
-        "energy_wh",
-        "total_gross",
-        "currency",
-        "stop_reason",
-        "created_at",
     )
 
 
@@ -187,7 +135,9 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
 
     resource, singular, plural = "activity.charging_session", "Charging Session", "Charging Sessions"
     section, icon = "Activity", "bolt"
+    list_template = "activity/sessions.html"
     live_topic = "sessions"
+    count_cap = 100_000
     can_create = can_edit = can_delete = False
     has_history = False
     description = (
@@ -199,7 +149,6 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     column_labels = {
         "id": "ID",
         "user": "User",
-        "roaming": "Roaming",
         "started_at": "Started At",
         "stopped_at": "Stopped At",
         "duration": "Duration",
@@ -233,7 +182,6 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
         "total_gross": total,
         "evse": evse,
         "at_evse": lambda view, context, obj, name: obj.evse,
-        "roaming": roaming,
         "flags": flags,
     }
     column_sortable_list = (
@@ -279,3 +227,8 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     form_columns = ("stop_note",)
     form_lookups = {"user": USERS}
     actions = (STOP, *CORRECTIONS)
+
+    def list_context(self, page: Any) -> dict[str, Any]:
+        """With the presets."""
+        presets = [(words, url_for(".index_view", **found)) for words, found in PRESETS]
+        return {**super().list_context(page), "presets_above": presets}

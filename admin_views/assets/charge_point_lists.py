@@ -214,7 +214,6 @@ DETAILS = (
 SESSION_COLUMNS = (
     "id",
     "user",
-    "roaming",
     "started_at",
     "duration",
     "status",

@@ -309,6 +309,11 @@ def decide_reservation(
     )
 
 
+def find_tag(session: Session, id_tag: str) -> RfidTag | None:
+    """The RFID tag that a token is, whoever's; None when it is nobody's."""
+    return session.scalars(select(RfidTag).where(func.upper(RfidTag.tag_id) == normalise_id_tag(id_tag))).one_or_none()
+
+
 def is_registered(session: Session, id_tag: str) -> bool:
     """Whether a token is somebody's RFID tag."""
     normal = normalise_id_tag(id_tag)
