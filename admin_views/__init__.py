@@ -12,11 +12,14 @@ from admin_views import (
     assets,
     card_entry,
     configuration,
+    content,
     crm,
     dashboard,
     downloads,
+    export_source,
     live,
     login,
+    my_exports,
     one_time_links,
     payments,
     public,
@@ -30,7 +33,7 @@ from app.core.db import db
 from app.core.models import Action, AuditEntry
 
 #: in the order of the menu; each has ``views()``: its pages in the order of the menu
-SECTIONS = (dashboard, assets, tariffs, activity, payments, crm, configuration)
+SECTIONS = (dashboard, assets, tariffs, activity, payments, crm, content, configuration)
 
 
 def register(app: Flask) -> None:
@@ -48,6 +51,8 @@ def register(app: Flask) -> None:
     admin = Admin(app, name="SYNC EV.CHARGE", index_view=pages[0], url="/")
     for page in pages[1:]:
         admin.add_view(page)
+    admin.add_view(my_exports.MyExportsView())
+    export_source.init_app(app)
     api.init_app(app)
     live.init_app(app)
     downloads.init_app(app)

@@ -12,10 +12,11 @@ from urllib.parse import quote
 from babel import Locale
 from babel.dates import format_time
 from babel.numbers import format_currency, format_decimal, get_currency_precision
-from flask import Blueprint, Flask, Response, abort, current_app, make_response, render_template, request, url_for
+from flask import Blueprint, Flask, Response, abort, current_app, g, make_response, render_template, request, url_for
 from flask_limiter import RateLimitExceeded
 
-from admin_views import formats
+from admin_views import formats, public_content
+from admin_views.public_content import language
 from admin_views.public_words import words
 from app.assets import pictures
 from app.charging.public_page import PublicEvse, PublicStatus, public_evse
@@ -23,7 +24,7 @@ from app.core import rates, settings
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.files import StoredFile, file_bytes
-from app.core.i18n import DEFAULT_LANGUAGE, LANGUAGES, localized
+from app.core.i18n import LANGUAGES, localized
 from app.tariffs.models import Tariff, TariffType
 
 #: per client address; many phones may share one
@@ -44,16 +45,6 @@ TONES = {
     PublicStatus.OUT_OF_ORDER: "down",
     PublicStatus.NOT_MANAGED: "unknown",
 }
-
-
-def language() -> str:
-    """The language asked for in the address, else the best of the browser's, else English."""
-    asked = request.args.get("lang", "")
-    if asked in LANGUAGES:
-        return asked
-    # "zh-TW" is no relative of "zh-Hant" by its letters, but by its language
-    best = request.accept_languages.best_match([*LANGUAGES, "zh"], DEFAULT_LANGUAGE) or DEFAULT_LANGUAGE
-    return "zh-Hant" if best == "zh" else best
 
 
 def picture_url(stored: StoredFile | None, size: str = "") -> str | None:
@@ -131,7 +122,7 @@ def picture(number: int, mark: str) -> Response:
 
 
 def _frame(spoken: str) -> dict[str, Any]:
-    return {"language": spoken, "words": words(spoken)}
+    return {"language": spoken, "words": words(spoken), "help": public_content.help_of(spoken)}
 
 
 def _status(found: PublicEvse, spoken: str) -> dict[str, Any]:
@@ -222,8 +213,10 @@ def _amount(price: Decimal, code: str, spoken: str) -> str:
 
 
 def missing(_error: Any) -> Response:
-    """No such EVSE for drivers, or no such picture."""
-    response = make_response(render_template("public/missing.html", **_frame(language())), 404)
+    """No such EVSE for drivers, no such picture or document."""
+    frame = _frame(language())
+    what = g.get("public_missing", "missing")
+    response = make_response(render_template("public/missing.html", what=what, **frame), 404)
     return _for_a_moment(response, STATUS_SECONDS)
 
 
@@ -243,6 +236,7 @@ def init_app(app: Flask) -> None:
     blueprint.add_url_rule(
         "/pictures/<int:number>/<mark>", "picture", limiter.limit(PICTURE_LIMIT)(picture), methods=["GET"]
     )
+    public_content.add_pages(app, blueprint, limiter.limit(LIMIT))
     blueprint.register_error_handler(404, missing)
     blueprint.register_error_handler(RateLimitExceeded, too_many)
     app.register_blueprint(blueprint)

@@ -40,20 +40,29 @@ from app.charging.models import (
     AuthorizationSource,
     CertificateStatus,
     CertificateUse,
+    ChargingLimit,
+    ChargingNeeds,
     ChargingSession,
     CommunicationLog,
     CompositeSchedule,
     ConfigurationKey,
+    CustomerInformation,
     Deviation,
+    DeviceEvent,
+    DeviceMonitor,
+    DeviceVariable,
     DiagnosticsKind,
     DiagnosticsRequest,
     Direction,
+    DisplayMessage,
     FirmwareStatus,
     FirmwareUpdate,
     FrameKind,
     HardwareStatusLog,
     LocalList,
     MeterReading,
+    MonitorKind,
+    MonitorStatus,
     NetworkStatusLog,
     Outage,
     Recovery,
@@ -62,11 +71,14 @@ from app.charging.models import (
     ReservationStatus,
     SecurityEvent,
     StationCertificate,
+    StationProfile,
     StrayMessage,
     TransferStatus,
     UnknownStation,
     local_list_user,
 )
+from app.content.models import FaqCategory, FaqEntry, TermsDocument
+from app.content.terms import publish, today
 from app.core.actions import open_action
 from app.core.api_tokens import create_token
 from app.core.clock import utcnow
@@ -172,6 +184,7 @@ def make_one_of_each(session: Session) -> None:
     )
     recovery.attempts.append(RecoveryAttempt(at=now, step="wait_connection", note="The charge point is not connected"))
     session.add_all([recovery, Outage(**of_station, began_at=now, noticed_at=now + timedelta(minutes=5))])
+    _add_texts(session, now)
     queue_sms(session, recipient="+359888123456", text="Your code is 481204", key="code:1", now=now)
     queue_mail(session, key="outage:1", recipient="ops@operator.example", subject="Lost", body="Gone", now=now)
     session.flush()
@@ -347,6 +360,7 @@ def _add_habits(session: Session, station: ChargePoint, now: datetime) -> None:
             reported_at=now,
         )
     )
+    _add_device_model(session, station, now)
     session.add(StationModel(vendor="Vestel", model="EVC04"))
     session.add(
         Deviation(
@@ -363,4 +377,68 @@ def _add_habits(session: Session, station: ChargePoint, now: datetime) -> None:
             last_seen_at=now,
             last_charge_point_id=station.id,
         )
+    )
+
+
+def _add_texts(session: Session, now: datetime) -> None:
+    """A published document, and a question with its answer."""
+    document = TermsDocument(kind="terms-of-service", name={"en": "Terms of Service"}, draft={"en": "<p>Be kind.</p>"})
+    category = FaqCategory(name={"en": "Charging"}, position=1)
+    answer = {"en": "<p>Plug in.</p>"}
+    session.add_all([document, FaqEntry(question={"en": "How?"}, answer=answer, category=category, position=1)])
+    session.flush()
+    publish(session, document=document, valid_from=today(session, now), reason="The first", actor=None, now=now)
+
+
+def _add_device_model(session: Session, station: ChargePoint, now: datetime) -> None:
+    """What a station with a device model tells of itself, shows and is limited by."""
+    of_station = {"partner_id": station.partner_id, "charge_point_id": station.id}
+    session.add_all(
+        [
+            DeviceVariable(
+                **of_station,
+                key="EVSE@1.Power",
+                component="EVSE",
+                network_id=1,
+                variable="Power",
+                unit="W",
+                data_type="decimal",
+                supports_monitoring=True,
+                attributes={"actual": {"value": "11000", "mutability": "read_only"}},
+                reported_at=now,
+            ),
+            DeviceMonitor(
+                **of_station,
+                monitor_id=1,
+                key="EVSE@1.Power",
+                kind=MonitorKind.UPPER,
+                value=Decimal(20000),
+                severity=5,
+                status=MonitorStatus.REPORTED,
+            ),
+            DeviceEvent(
+                **of_station,
+                at=now,
+                event_number=1,
+                key="EVSE@1.Power",
+                trigger="alerting",
+                value="20500",
+                severity=5,
+                monitor_id=1,
+            ),
+            DisplayMessage(**of_station, number=1, priority="normal_cycle", content="Welcome"),
+            ChargingLimit(**of_station, network_id=1, source="ems", heard_at=now),
+            StationProfile(
+                **of_station,
+                network_id=1,
+                profile_id=1,
+                source="operator",
+                stack_level=0,
+                purpose="default",
+                kind="absolute",
+                reported_at=now,
+            ),
+            ChargingNeeds(**of_station, network_id=1, heard_at=now, energy_transfer="AC_three_phase"),
+            CustomerInformation(**of_station, asked_at=now, report=True, clear=False, id_tag="04A1B2C3"),
+        ]
     )
