@@ -42,6 +42,7 @@ from admin_views.widgets.keys import decode_key, encode_key, has_key
 from admin_views.widgets.listing import ListArgs, ListMixin, UnknownFilter
 from admin_views.widgets.lookups import Lookup, register
 from admin_views.widgets.tabs import Section, Tab, Tabs
+from app.core import principal
 
 __all__ = [
     "BaseView",
@@ -94,6 +95,8 @@ class _Guarded:
     resource: str = ""
     section: str | None = None
     icon: str = "point"
+    #: closed to admins of partners, whatever their role: nothing on it is a partner's
+    staff_only: bool = False
 
     def may(self, permission: str) -> bool:
         """Whether the current admin holds a whole permission."""
@@ -103,12 +106,15 @@ class _Guarded:
         """Abort with 403 unless the admin holds a verb of this resource (or a whole permission)."""
         permission = verb if "." in verb else f"{self.resource}.{verb}"
         closed = verb in access.VERBS and not getattr(self, f"_allow_{verb}", True)
-        if closed or not self.may(permission):
+        if closed or self._is_closed() or not self.may(permission):
             abort(403)
 
     def is_accessible(self) -> bool:
         """Whether the admin may open the page at all."""
-        return self.may(f"{self.resource}.view")
+        return self.may(f"{self.resource}.view") and not self._is_closed()
+
+    def _is_closed(self) -> bool:
+        return self.staff_only and principal.current().is_partner
 
     def inaccessible_callback(self, name: str, **kwargs: Any) -> Any:
         """Strangers go to the login page; admins without permission get 403."""

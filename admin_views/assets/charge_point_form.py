@@ -250,7 +250,14 @@ FORM_ARGS: dict[str, dict[str, Any]] = {
         "label": "Phase Rotation",
         "description": "Of a 3-Phase charge point: letter k is the grid phase that feeds terminal k.",
     },
-    "partner": {"label": "Owner", "description": "The Partner who owns or hosts the charge point; else the operator."},
+    "partner": {
+        "label": "Owner",
+        "allow_blank": True,
+        "validators": [validators.Optional()],
+        "description": "The Partner who owns or hosts the charge point; left empty, the operator. A new owner sees the "
+        "charge point and what happens there from now on. What happened until then, also a session that is running, "
+        "its payments and logs, stays with whoever owned it then.",
+    },
 }
 
 FORM_RULES = [

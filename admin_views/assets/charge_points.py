@@ -33,6 +33,7 @@ from app.assets import verbs
 from app.assets.models import ChargePoint, ChargingZone, Evse
 from app.charging import queries
 from app.charging.models import UnknownStation
+from app.core import principal
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import HOUSE_PARTNER_ID
@@ -169,7 +170,9 @@ class ChargePointView(
         return saved
 
     def on_model_change(self, form: Any, model: ChargePoint, is_created: bool) -> None:
-        """Draw missing EVSE IDs, judge the whole, count up the version."""
+        """Draw missing EVSE IDs, judge the whole, count up the version. Nobody's is the operator's."""
+        if model.partner is None:
+            model.partner = self.db_session.get(Partner, HOUSE_PARTNER_ID)
         kept = _kept_evses(form.evses, model)
         drawn = {evse.code.upper() for _, evse in kept if evse.code}
         for _, evse in kept:
@@ -219,7 +222,9 @@ class ChargePointView(
         return [f"charge_point-{obj.id}", *(f"session-{session.id}" for session in running.values())]
 
     def list_context(self, page: Any) -> dict[str, Any]:
-        """Beside the list: how many stations were refused lately."""
+        """Beside the list: how many stations were refused lately; nobody knows whose they would be."""
+        if principal.current().is_partner:
+            return {**super().list_context(page), "refused_lately": 0}
         since = utcnow() - timedelta(days=1)
         waiting = select(func.count()).select_from(UnknownStation).where(UnknownStation.last_seen_at >= since)
         return {**super().list_context(page), "refused_lately": self.db_session.scalar(waiting)}

@@ -126,6 +126,7 @@ class StationCertificateView(BaseView):
 
     resource, singular, plural = "assets.charge_point", "Station Certificate", "Station Certificates"
     section, icon = "Assets", "certificate"
+    staff_only = True
     description = "Client certificates that charge points asked us for, and the root certificates they trust."
     empty_hint = "Charge points ask for a certificate by themselves, or when you request it on their page."
     list_template = "assets/station_certificates.html"

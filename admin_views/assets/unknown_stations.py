@@ -61,6 +61,7 @@ class UnknownStationView(LiveList, BaseView):
 
     resource, singular, plural = "assets.charge_point", "Refused Station", "Refused Stations"
     section, icon = "Assets", "plug-connected-x"
+    staff_only = True
     description = "Stations that tried to connect and were refused: unknown, with a wrong password or certificate."
     empty_hint = "Stations with an unknown Charge Point ID or a wrong password appear here."
     live_topic = "charge_points"

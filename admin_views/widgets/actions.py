@@ -31,6 +31,23 @@ MAX_SHOWN = 25
 CHUNK = 200
 WAITING = ("pending", "sent", "queued")
 
+#: what admins of partners may ask of their stations, where their role has remote control. The rest of what stations can
+#: be asked configures them, or changes their firmware and keys: that is the operator's. Manual, "Partner Roles"
+PARTNER_COMMANDS = frozenset(
+    {
+        "availability",
+        "clear_cache",
+        "composite_schedule",
+        "get_diagnostics",
+        "get_log",
+        "reset",
+        "start",
+        "stop",
+        "trigger",
+        "unlock",
+    }
+)
+
 
 class Refused(Exception):
     """An action that cannot be done; the message is for the admin."""
@@ -195,13 +212,18 @@ class ActionMixin:
         """The whole permission of an action."""
         return action.permission if "." in action.permission else f"{self.resource}.{action.permission}"
 
+    def may_run(self, action: RecordAction) -> bool:
+        """Whether the admin may start an action at all; a partner's only what partners may ask of stations."""
+        closed = action.remote and action.name not in PARTNER_COMMANDS and principal.current().is_partner
+        return self.may(self.action_permission(action)) and not closed
+
     def actions_for(self, kind: str, obj: Any = None) -> list[RecordAction]:
         """The actions the admin may start from a ``row`` (details page) or in ``bulk``."""
         return [
             action
             for action in self.actions
             if getattr(action, kind)
-            and self.may(self.action_permission(action))
+            and self.may_run(action)
             and (obj is None or action.available is None or action.available(obj))
         ]
 
@@ -242,6 +264,8 @@ class ActionMixin:
         if action is None:
             abort(404)
         self.require(self.action_permission(action))
+        if not self.may_run(action):
+            abort(403)
         chosen = self.selection()
         count = chosen.order_by(None).count()
         form = action.form(request.form if request.method == "POST" else None, obj=self._single(chosen, count))
