@@ -1,7 +1,7 @@
-"""What the universal search looks through, one group per kind of record.
+"""What the universal search shows, one group per kind of record. Manual, "Universal Search".
 
-Each group asks through its own page: only for who may open that page, only within what the page shows
-(``BaseView.scope``), and each result leads to its record's page.
+Which records fit, the search documents say (``app.search``); each group then asks for them through its own page: only
+for who may open that page, only within what the page shows (``BaseView.scope``). Each result leads to its record.
 """
 
 from __future__ import annotations
@@ -10,22 +10,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, false, func, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from admin_views import formats
 from admin_views.dashboard.links import page_of
 from admin_views.widgets.cells import pill
-from admin_views.widgets.lookups import like
 from app.assets.models import ChargePoint, ChargingZone, Evse, Location
-from app.billing.codes import normalised
-from app.billing.models import Voucher
+from app.billing.models import Receipt, Transaction, Voucher
 from app.charging.models import ChargingSession
-from app.crm.models import RfidTag, User
+from app.crm.models import RfidTag, User, UserGroup
+from app.partners.models import Partner
+from app.search.kinds import Kind
 from app.tariffs.models import Tariff, TariffGroup
 
 LIMIT = 5
-MAX_WORDS = 6
 LARGEST_ID = 2**63 - 1
 
 
@@ -41,23 +39,36 @@ class Hit:
 
 @dataclass(frozen=True)
 class Group:
-    """A kind of record: the page it belongs to, what fits a word, and what is said of a hit."""
+    """A kind of record: its page, and what is said of a hit.
+
+    What fits is found by search documents of ``kind``; without a kind, ``by_key`` says which rows have the number that
+    was typed: tables of millions are asked by their key.
+    """
 
     title: str
     icon: str
     endpoint: str
     model: Any
-    matches: Callable[[str], ColumnElement[bool]]
-    detail: Callable[[Any], str]
-    order: Any
+    detail: Callable[[Any], str] = lambda row: ""
+    kind: Kind | None = None
+    by_key: Callable[[str], Any] | None = None
     options: tuple[Any, ...] = ()
     title_of: Callable[[Any], str] = str
     status_of: Callable[[Any], Any] | None = None
 
-    def rows(self, page: Any, session: Session, words: Sequence[str]) -> list[Any]:
-        """At most one more than LIMIT records that fit every word, within the page's scope."""
-        query = page.scope(session.query(self.model)).filter(and_(*(self.matches(word) for word in words)))
-        return list(query.options(*self.options).order_by(self.order, self.model.id).limit(LIMIT + 1))
+    def rows(self, page: Any, session: Session, ids: Sequence[int]) -> list[Any]:
+        """The records of these ids in their order, within the page's scope."""
+        query = page.scope(session.query(self.model)).filter(self.model.id.in_(ids)).options(*self.options)
+        by_id = {row.id: row for row in query}
+        return [by_id[each] for each in ids if each in by_id]
+
+    def rows_by_key(self, page: Any, session: Session, typed: str) -> list[Any]:
+        """The records of that number, the newest first, at most one more than LIMIT; within the page's scope."""
+        condition = self.by_key(typed) if self.by_key is not None else None
+        if condition is None:
+            return []
+        query = page.scope(session.query(self.model)).filter(condition).options(*self.options)
+        return list(query.order_by(self.model.id.desc()).limit(LIMIT + 1))
 
     def hit(self, page: Any, row: Any) -> Hit:
         """The result as shown."""
@@ -77,47 +88,21 @@ def all_url(page: Any, text: str) -> str | None:
     return page.get_url(f"{page.endpoint}.index_view", search=text) if page._search_supported else None
 
 
-def _contains(column: Any, word: str) -> ColumnElement[bool]:
-    return column.ilike(like(word), escape="\\")  # type: ignore[no-any-return]
+def _number(typed: str) -> int | None:
+    digits = typed.strip().removeprefix("#")
+    return int(digits) if digits.isascii() and digits.isdigit() and int(digits) <= LARGEST_ID else None
 
 
-def _texts(column: Any, word: str) -> ColumnElement[bool]:
-    """In any language of a multilingual text; its languages' codes are not searched."""
-    texts = func.jsonb_each_text(column).table_valued("key", "value")
-    return exists(select(texts.c.value).where(texts.c.value.ilike(like(word), escape="\\")))
+def _session(typed: str) -> Any:
+    number = _number(typed)
+    return ChargingSession.id == number if number is not None else None
 
 
-def _location_like(word: str) -> Any:
-    return or_(_texts(Location.name, word), _contains(Location.city, word))
-
-
-def _at_location(word: str) -> ColumnElement[bool]:
-    """Of a charging zone: whether its location fits."""
-    found = select(Location.id).where(_texts(Location.name, word))
-    return ChargingZone.location_id.in_(found)
-
-
-def _charge_point(word: str) -> ColumnElement[bool]:
-    zones = select(ChargingZone.id).where(or_(_contains(ChargingZone.name, word), _at_location(word)))
-    return or_(
-        _contains(ChargePoint.name, word), _contains(ChargePoint.identifier, word), ChargePoint.zone_id.in_(zones)
-    )
-
-
-def _user(word: str) -> ColumnElement[bool]:
-    return or_(
-        _contains(User.email, word),
-        _contains(User.first_name, word),
-        _contains(User.last_name, word),
-        _contains(User.phone, word),
-    )
-
-
-def _session(word: str) -> ColumnElement[bool]:
-    number = word.removeprefix("#")
-    if not number.isascii() or not number.isdigit() or int(number) > LARGEST_ID:
-        return false()
-    return ChargingSession.id == int(number)
+def _transaction(typed: str) -> Any:
+    number = _number(typed)
+    if number is not None:
+        return Transaction.id == number
+    return Transaction.processor_reference == typed.strip()
 
 
 def _place(location: Location) -> str:
@@ -128,98 +113,57 @@ def _card_of(tag: RfidTag) -> str:
     return f"{tag.user}{f' · Card {tag.card_no}' if tag.card_no else ''}"
 
 
+def _evse(evse: Evse) -> str:
+    return f"{evse.charge_point} · {evse.type.label} {formats.power(evse.max_power_w, missing='')}".strip()
+
+
 GROUPS: tuple[Group, ...] = (
     Group(
-        "Charge Points",
-        "charging-pile",
-        "charge_point",
-        ChargePoint,
-        _charge_point,
-        lambda row: f"{row.identifier} · {row.zone.location}",
-        ChargePoint.name,
+        "Charge Points", "charging-pile", "charge_point", ChargePoint, kind=Kind.CHARGE_POINT,
+        detail=lambda row: f"{row.identifier} · {row.zone.location}",
         options=(joinedload(ChargePoint.zone).joinedload(ChargingZone.location),),
         status_of=lambda row: row.status,
     ),
+    Group("EVSEs", "plug", "evse", Evse, _evse, Kind.EVSE, options=(joinedload(Evse.charge_point),)),
+    Group("Locations", "map-pin", "location", Location, _place, Kind.LOCATION),
     Group(
-        "EVSEs",
-        "plug",
-        "evse",
-        Evse,
-        lambda word: _contains(Evse.code, word),
-        lambda row: f"{row.charge_point} · {row.type.label} {formats.power(row.max_power_w, missing='')}".strip(),
-        Evse.code,
-        options=(joinedload(Evse.charge_point),),
-    ),
-    Group("Locations", "map-pin", "location", Location, _location_like, _place, Location.id),
-    Group(
-        "Charging Zones",
-        "layout-grid",
-        "charging_zone",
-        ChargingZone,
-        lambda word: or_(_contains(ChargingZone.name, word), _at_location(word)),
-        lambda row: str(row.location),
-        ChargingZone.name,
-        options=(joinedload(ChargingZone.location),),
+        "Charging Zones", "layout-grid", "charging_zone", ChargingZone, kind=Kind.CHARGING_ZONE,
+        detail=lambda row: str(row.location), options=(joinedload(ChargingZone.location),),
     ),
     Group(
-        "Users",
-        "users",
-        "user",
-        User,
-        _user,
-        lambda row: row.email,
-        User.email,
-        title_of=lambda row: row.full_name,
+        "Users", "users", "user", User, kind=Kind.USER,
+        detail=lambda row: f"{row.email}{f' · {row.phone}' if row.phone else ''}",
+        title_of=lambda row: row.full_name, status_of=lambda row: row.status,
+    ),
+    Group(
+        "RFID Tags", "id-badge-2", "rfid_tag", RfidTag, _card_of, Kind.RFID_TAG,
+        options=(joinedload(RfidTag.user),), status_of=lambda row: row.status,
+    ),
+    Group("User Groups", "users", "user_group", UserGroup, kind=Kind.USER_GROUP),
+    Group(
+        "Partners", "building-store", "partner", Partner, kind=Kind.PARTNER,
+        detail=lambda row: row.company_name or "",
+    ),
+    Group(
+        "Charging Sessions", "bolt", "charging_session", ChargingSession, by_key=_session,
+        detail=lambda row: f"{row.charge_point} · {formats.energy(row.energy_wh)}",
+        options=(joinedload(ChargingSession.charge_point),), status_of=lambda row: row.status,
+    ),
+    Group(
+        "Transactions", "receipt", "transaction", Transaction, by_key=_transaction,
+        detail=lambda row: f"{row.type.label} · {formats.money(row.amount, row.currency)}",
         status_of=lambda row: row.status,
     ),
     Group(
-        "RFID Tags",
-        "id-badge-2",
-        "rfid_tag",
-        RfidTag,
-        lambda word: or_(_contains(RfidTag.tag_id, word), _contains(RfidTag.card_no, word)),
-        _card_of,
-        RfidTag.tag_id,
-        options=(joinedload(RfidTag.user),),
+        "Receipts", "receipt", "receipt", Receipt, kind=Kind.RECEIPT,
+        detail=lambda row: f"{row.recipient} · {formats.money(row.total_gross, row.currency)}",
+        title_of=lambda row: row.full_number,
+    ),
+    Group("Tariffs", "coin", "tariff", Tariff, lambda row: row.type.label, Kind.TARIFF),
+    Group("Tariff Groups", "stack-2", "tariff_group", TariffGroup, kind=Kind.TARIFF_GROUP),
+    Group(
+        "Vouchers", "gift", "voucher", Voucher, kind=Kind.VOUCHER,
+        detail=lambda row: f"{row.type.label} · {formats.money(row.amount, row.currency)}",
         status_of=lambda row: row.status,
     ),
-    Group(
-        "Charging Sessions",
-        "bolt",
-        "charging_session",
-        ChargingSession,
-        _session,
-        lambda row: f"{row.charge_point} · {formats.energy(row.energy_wh)}",
-        ChargingSession.id,
-        options=(joinedload(ChargingSession.charge_point),),
-        status_of=lambda row: row.status,
-    ),
-    Group(
-        "Tariffs",
-        "coin",
-        "tariff",
-        Tariff,
-        lambda word: _contains(Tariff.name, word),
-        lambda row: row.type.label,
-        Tariff.name,
-    ),
-    Group(
-        "Tariff Groups",
-        "stack-2",
-        "tariff_group",
-        TariffGroup,
-        lambda word: _contains(TariffGroup.name, word),
-        lambda row: "",
-        TariffGroup.name,
-    ),
-    Group(
-        "Vouchers",
-        "gift",
-        "voucher",
-        Voucher,
-        lambda word: Voucher.code == normalised(word),
-        lambda row: f"{row.type.label} · {formats.money(row.amount, row.currency)}",
-        Voucher.code,
-        status_of=lambda row: row.status,
-    ),
-)
+)  # fmt: skip

@@ -10,6 +10,7 @@ from app.charging.cli import command_command, price_command
 from app.core.cli import api_token_group
 from app.exports import cli as exports
 from app.provisioning import cli as provisioning
+from app.search.cli import search_command
 
 
 def register(app: Flask) -> None:
@@ -21,3 +22,4 @@ def register(app: Flask) -> None:
     app.cli.add_command(api_token_group)
     app.cli.add_command(audit_money_command)
     app.cli.add_command(rollups_command)
+    app.cli.add_command(search_command)

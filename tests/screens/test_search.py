@@ -7,17 +7,21 @@ from datetime import UTC, datetime
 
 import pytest
 from flask import Flask
+from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from admin_views.search_groups import GROUPS, LIMIT
+from app.assets.models import ChargePointState
+from app.billing.models import Voucher
 from app.core.models import Role
 from app.core.permissions import Permission
-from app.crm.models import RfidTag
+from app.crm.models import RfidTag, UserGroup
 from app.tariffs.groups import create_group
 from tests.support.factories_dashboard import (
     Visitor,
     counted_statements,
     make_admin,
+    make_partner,
     make_session,
     make_station,
     make_user,
@@ -40,14 +44,35 @@ def fleet(session: Session) -> dict[str, int]:
     zone.location.name = {"en": "Sync EV Home", "bg": "Дом за зареждане"}
     station = make_station(session, zone, name="SYNC EV 7kw", identifier="HOME-0001")
     station.evses[0].code = "BG*HOM*E0001"
-    other = make_station(session, make_zone(session, name="Lidl", city="Plovdiv"), name="ABB Terra", identifier="T-54")
-    dora = make_user(session, phone="+359 88 123")
+    lidl = make_partner(session, "LIDL Bulgaria")
+    other = make_station(
+        session, make_zone(session, name="Retail Park", city="Plovdiv"), name="ABB Terra", identifier="T-54",
+        partner_id=lidl.id,
+    )  # fmt: skip
+    elsewhere = make_zone(session, name="Elsewhere", city="")
+    elsewhere.location.name = {
+        "en": "Central Station",
+        "bg": "Централна гара, център",
+        "zh": "台北車站",
+        "fr": "Entrée",
+    }
+    session.execute(
+        update(ChargePointState).values(serial_number="SN-2291").where(ChargePointState.charge_point_id == station.id)
+    )
+    dora = make_user(session, phone="+359 881234567")
+    friends = UserGroup(name="Friends")
+    voucher = Voucher(code="K7WQ2M", amount=5, currency="EUR", description="Christmas campaign")
+    session.add_all([friends, voucher])
     tag = RfidTag(tag_id="04A1B2C3D4", card_no="000777")
     dora.rfid_tags.append(tag)
     charge = make_session(session, station.evses[0], started_at=datetime.now(UTC), user_id=dora.id)
     group = create_group(session, name="Night owls", actor=None)
     session.commit()
     return {
+        "elsewhere": elsewhere.location_id,
+        "partner": lidl.id,
+        "friends": friends.id,
+        "voucher": voucher.id,
         "location": zone.location_id,
         "zone": zone.id,
         "station": station.id,
@@ -65,16 +90,19 @@ def groups(client: Visitor, text: str) -> dict[str, list[str]]:
     """The addresses of the results by the heading above them."""
     html = client.htmx("/search?q=" + text.replace("+", "%2B").replace("#", "%23"), target="div#search-results").text
     found: dict[str, list[str]] = {}
-    for section in re.findall(r"<section.*?</section>", html, re.S):
-        heading = re.search(r"<h2[^>]*>([^<]+)</h2>", section)
-        assert heading is not None
-        found[heading[1]] = re.findall(r'<a href="([^"]+)"', section)
+    for section in html.split('<div class="search-group"')[1:]:
+        heading = re.search(r'role="presentation">([^<]+)</div>', section)
+        if heading is not None:
+            found[heading[1]] = re.findall(r'<a id="search-option-\d+-\d+"[^>]*href="([^"]+)"', section)
     return found
 
 
 def test_the_manuals_example(olga: Visitor, fleet: dict[str, int]) -> None:
     """Searching for a location finds it, its zone and the charge points installed there."""
-    assert groups(olga, "sync ev home") == {
+    found = groups(olga, "sync ev home")
+    # the charge point's own number happens to begin like the location, and leads to its EVSE
+    assert found.pop("EVSEs") == [f"/assets/evses/details/?id={fleet['evse']}"]
+    assert found == {
         "Charge Points": [f"/assets/charge-points/details/?id={fleet['station']}"],
         "Locations": [f"/assets/locations/details/?id={fleet['location']}"],
         "Charging Zones": [f"/assets/charging-zones/details/?id={fleet['zone']}"],
@@ -89,11 +117,35 @@ def test_the_manuals_example(olga: Visitor, fleet: dict[str, int]) -> None:
         ("terra abb", "Charge Points", "other"),
         ("BG*HOM*E0001", "EVSEs", "evse"),
         ("hom*e", "EVSEs", "evse"),
+        ("bghome", "EVSEs", "evse"),
+        ("0001 hom", "EVSEs", "evse"),
         ("Дом", "Locations", "location"),
+        ("ДОМ зареж", "Locations", "location"),
+        ("station", "Locations", "elsewhere"),
+        ("центъ", "Locations", "elsewhere"),
+        ("車站", "Locations", "elsewhere"),
+        ("ENTRÉE", "Locations", "elsewhere"),
+        ("entree", "Locations", "elsewhere"),
         ("dora@example", "Users", "user"),
         ("Dora Driver", "Users", "user"),
         ("+359", "Users", "user"),
+        ("088 123 4567", "Users", "user"),
+        ("+359 88-123-4567", "Users", "user"),
+        ("4567", "Users", "user"),
+        ("example.com dora", "Users", "user"),
         ("04a1b2", "RFID Tags", "tag"),
+        ("c3d4", "RFID Tags", "tag"),
+        ("777", "RFID Tags", "tag"),
+        ("04:A1:B2:C3:D4", "RFID Tags", "tag"),
+        ("dora", "RFID Tags", "tag"),
+        ("04a1b2", "Users", "user"),
+        ("SN-2291", "Charge Points", "station"),
+        ("lidl", "Charge Points", "other"),
+        ("lidl bulg", "Partners", "partner"),
+        ("friends", "User Groups", "friends"),
+        ("k7wq2m", "Vouchers", "voucher"),
+        ("wq2m", "Vouchers", "voucher"),
+        ("christmas", "Vouchers", "voucher"),
         ("000777", "RFID Tags", "tag"),
         ("base tariff", "Tariffs", "tariff"),
         ("night owls", "Tariff Groups", "group"),

@@ -264,7 +264,8 @@ def test_the_theme_stays_and_the_keyboard_finds_the_search(browser: Browser, sit
     page.keyboard.type("lidl")
     expect(page.locator("#search-results a")).to_contain_text("lidl")
     page.keyboard.press("ArrowDown")
-    assert page.evaluate("document.activeElement.textContent") == "lidl"
+    expect(page.locator("#search-results [aria-selected=true]")).to_have_text("lidl")
+    assert page.evaluate("document.activeElement.id") == "universal-search"
     page.keyboard.press("Escape")
     expect(page.locator("#search-results a")).to_have_count(0)
     page.keyboard.press("/")
