@@ -1,6 +1,5 @@
 """The migrated schema is what the models say, and holds what must always hold."""
 
-import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -32,14 +31,6 @@ def test_the_application_works_as_staff_and_owns_nothing(session: Session) -> No
     assert role == ("sync_staff", False)
     owners = session.execute(text("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")).scalars()
     assert set(owners) == {"sync_owner"}
-
-
-def test_partners_have_no_rights_yet(admin_url: str) -> None:
-    with psycopg.connect(admin_url) as connection:
-        granted = connection.execute(
-            "SELECT table_name FROM information_schema.role_table_grants WHERE grantee = 'sync_partner'"
-        ).fetchall()
-    assert granted == []
 
 
 @pytest.mark.parametrize("table", ["ledger_entry", "audit_entry"])

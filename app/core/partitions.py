@@ -19,6 +19,7 @@ TABLES: Mapping[str, tuple[str, str]] = {
     "communication_log": ("at", "retention.communication_log_days"),
     "network_status_log": ("at", "retention.status_log_days"),
     "hardware_status_log": ("at", "retention.status_log_days"),
+    "device_event": ("at", "retention.status_log_days"),
 }
 
 MONTHS_AHEAD = 3

@@ -2,6 +2,13 @@
 
 from app.charging.models.charging_plans import CompositeSchedule, LocalList, LocalListStatus, local_list_user
 from app.charging.models.configuration import ConfigurationKey, ConfigurationStatus, Deviation
+from app.charging.models.device_model import (
+    DeviceEvent,
+    DeviceMonitor,
+    DeviceVariable,
+    MonitorKind,
+    MonitorStatus,
+)
 from app.charging.models.logs import (
     CommunicationLog,
     Direction,
@@ -29,6 +36,14 @@ from app.charging.models.sessions import (
     ChargingSession,
     MeterReading,
 )
+from app.charging.models.station_notices import (
+    ChargingLimit,
+    ChargingNeeds,
+    CustomerInformation,
+    DisplayMessage,
+    DisplayStatus,
+    StationProfile,
+)
 from app.charging.models.transfers import (
     DiagnosticsKind,
     DiagnosticsRequest,
@@ -46,15 +61,23 @@ __all__ = [
     "CertificateAuthority",
     "CertificateStatus",
     "CertificateUse",
+    "ChargingLimit",
+    "ChargingNeeds",
     "ChargingSession",
     "CommunicationLog",
     "CompositeSchedule",
     "ConfigurationKey",
     "ConfigurationStatus",
+    "CustomerInformation",
     "Deviation",
+    "DeviceEvent",
+    "DeviceMonitor",
+    "DeviceVariable",
     "DiagnosticsKind",
     "DiagnosticsRequest",
     "Direction",
+    "DisplayMessage",
+    "DisplayStatus",
     "FileTicket",
     "FirmwareStatus",
     "FirmwareUpdate",
@@ -63,6 +86,8 @@ __all__ = [
     "LocalList",
     "LocalListStatus",
     "MeterReading",
+    "MonitorKind",
+    "MonitorStatus",
     "NetworkStatusLog",
     "Outage",
     "PriceCause",
@@ -74,6 +99,7 @@ __all__ = [
     "SecurityEvent",
     "SessionPriceVersion",
     "StationCertificate",
+    "StationProfile",
     "StrayMessage",
     "TransferStatus",
     "UnknownStation",

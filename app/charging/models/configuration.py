@@ -39,7 +39,7 @@ class ConfigurationKey(Base):
     __table_args__ = (of_charge_point("configuration_key"),)
 
     charge_point_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    key: Mapped[str] = mapped_column(String(120), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
     partner_id: Mapped[int] = mapped_column(BigInteger)
     value: Mapped[str | None] = mapped_column(Text)
     readonly: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))

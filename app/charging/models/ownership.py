@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from sqlalchemy import ForeignKeyConstraint
 
-#: tables of what happened: the database gives a new row to who owns its charge point at that moment (migration 0007)
+#: tables of what happened: the database gives a new row to who owns its charge point at that moment
+#: (migrations 0007, 0016)
 OF_THE_DAY = (
     "authorization",
+    "charging_limit",
+    "charging_needs",
     "charging_session",
+    "customer_information",
     "diagnostics_request",
     "firmware_update",
     "outage",

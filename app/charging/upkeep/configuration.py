@@ -29,7 +29,7 @@ from app.charging.upkeep.configuration_keys import (
 from app.core.models import Action, ActionStatus, Admin
 
 _MAX_KEYS = 2_000
-_LONGEST_STORED_KEY = 120
+_LONGEST_STORED_KEY = 255
 _LONGEST_STORED_VALUE = 10_000
 
 
