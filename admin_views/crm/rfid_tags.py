@@ -18,7 +18,7 @@ from app.charging.models import Authorization
 from app.core.clock import utcnow
 from app.core.db import db
 from app.crm import verbs
-from app.crm.models import RfidTag, TagPayment, User
+from app.crm.models import RfidTag, RfidTagStatus, TagPayment, User
 from app.partners.models import Partner
 
 
@@ -117,7 +117,11 @@ class RfidTagView(BaseView):
         },
         "card_no": {"description": "A card number or any other identification. Also visible to the user."},
         "expires_on": {"description": "Once a tag has expired, it no longer works. Leave empty for no date."},
-        "status": {"description": "Only an active tag starts a session."},
+        "status": {
+            "validators": [validators.InputRequired()],
+            "default": RfidTagStatus.ACTIVE,
+            "description": "Only an active tag starts a session.",
+        },
         "user": {
             "validators": [validators.InputRequired()],
             "description": "Enter the e-mail or the name of the user.",
@@ -150,6 +154,10 @@ class RfidTagView(BaseView):
             except (verbs.TagIdInvalid, verbs.TagIdTaken) as error:
                 raise validators.ValidationError(str(error)) from None
 
+        def still_somebody(form: Any, field: Any) -> None:
+            if field.data is not None and field.data.erased_at is not None:
+                raise validators.ValidationError("The personal data of this user was erased.")
+
         def of_the_user(form: Any, field: Any) -> None:
             if form.user.data is not None:
                 try:
@@ -158,6 +166,7 @@ class RfidTagView(BaseView):
                     raise validators.ValidationError(str(error)) from None
 
         form.tag_id.validators = [*form.tag_id.validators, free]
+        form.user.validators = [*form.user.validators, still_somebody]
         form.pays_with.validators = [of_the_user]
         form.pays_with.choices = [SelectChoice(*each) for each in self._choices(form.user.data, tag)]
         form.pays_with.render_kw = {"data-pays-with": url_for(".payment_choices_view")}

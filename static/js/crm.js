@@ -34,3 +34,17 @@ function startPaysWith() {
 }
 
 startPaysWith();
+
+// a USB card reader types the Tag ID and then Enter, which must not send a form that is not filled in yet
+function startReader() {
+  const field = document.querySelector('input#tag_id');
+  if (!field) return;
+  field.addEventListener('keydown', (event) => {
+    if (event.key !== 'Enter') return;
+    event.preventDefault();
+    document.getElementById('card_no')?.focus();
+  });
+  if (!field.value) field.focus();
+}
+
+startReader();
