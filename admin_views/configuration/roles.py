@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from flask import flash, redirect, render_template, request
@@ -14,77 +13,14 @@ from markupsafe import Markup
 from sqlalchemy import func, select
 from wtforms import SelectMultipleField, StringField, validators
 
-from admin_views import formats
 from admin_views.base import BaseView, Facts, Related
 from admin_views.configuration.admins import SECTION
+from admin_views.configuration.permission_words import permission_table, words_of
 from admin_views.widgets.access import VERBS
 from app.core import roles
 from app.core.admins import AdminProtected
-from app.core.models import Admin
+from app.core.models import Admin, Role
 from app.core.permissions import PARTNER_GRANTABLE, Permission, known
-
-#: the sections as the menu calls them
-SECTIONS = {
-    "dashboard": "Dashboard",
-    "assets": "Assets",
-    "tariffs": "Tariffs & Vouchers",
-    "activity": "Activity",
-    "payments": "Payments",
-    "crm": "CRM",
-    "configuration": "Configuration",
-}
-#: pages whose resource is called otherwise than the page
-RESOURCES = {
-    "home": "Dashboard",
-    "admin": "Admin Accounts",
-    "action": "Actions log",
-    "vat": "VAT",
-    "currency": "Currencies",
-    "rfid_tag": "RFID Tags",
-}
-OTHER_VERBS = {
-    "command": "Send commands to stations",
-    "stop": "Stop sessions",
-    "change_status": "Change status",
-    "add_balance": "Add balance",
-}
-
-
-@dataclass(frozen=True)
-class ResourceRow:
-    """One line of the table: a page, its five usual verbs (None where there is no such permission) and its own."""
-
-    label: str
-    usual: tuple[Permission | None, ...]
-    other: tuple[tuple[Permission, str], ...]
-
-
-def permission_table(offered: Collection[Permission] | None = None) -> list[tuple[str, list[ResourceRow]]]:
-    """Section by section, resource × verb; of those ``offered``, or of all."""
-    by_resource: dict[str, dict[str, dict[str, Permission]]] = {}
-    for permission in Permission:
-        if offered is not None and permission not in offered:
-            continue
-        section, resource, verb = permission.value.split(".")
-        by_resource.setdefault(section, {}).setdefault(resource, {})[verb] = permission
-    return [
-        (
-            SECTIONS.get(section, formats.words(section)),
-            [
-                ResourceRow(
-                    RESOURCES.get(resource) or f"{formats.words(resource)}s",
-                    tuple(verbs.get(verb) for verb in VERBS),
-                    tuple(
-                        (permission, OTHER_VERBS.get(verb) or formats.sentence(verb))
-                        for verb, permission in verbs.items()
-                        if verb not in VERBS
-                    ),
-                )
-                for resource, verbs in resources.items()
-            ],
-        )
-        for section, resources in by_resource.items()
-    ]
 
 
 def draw_table(
@@ -93,8 +29,12 @@ def draw_table(
     field: Any = None,
     allowed: Iterable[Permission] = (),
     offered: Collection[Permission] | None = None,
+    other: Role | None = None,
 ) -> Markup:
-    """The table, with boxes to tick when a field is given; one may only tick what one has oneself."""
+    """The table, with boxes to tick when a field is given; one may only tick what one has oneself.
+
+    ``other``: a role that this one is compared with.
+    """
     html = render_template(
         "configuration/_permissions.html",
         sections=permission_table(offered),
@@ -102,6 +42,8 @@ def draw_table(
         chosen=frozenset(chosen),
         field=field,
         allowed=frozenset(allowed),
+        other=other,
+        words_of=words_of,
     )
     return Markup(html)  # noqa: S704 (Jinja has escaped it)
 
@@ -191,7 +133,17 @@ class RoleView(BaseView):
     def details_context(self, obj: Any) -> dict[str, Any]:
         """With the table."""
         offered = PARTNER_GRANTABLE if obj.for_partner else None
-        return {**super().details_context(obj), "table": draw_table(obj.permissions, offered=offered)}
+        others = self.get_query().filter(Role.id != obj.id, Role.for_partner.is_(obj.for_partner))
+        roles_there = others.order_by(Role.built_in.desc(), Role.name).all()
+        other = next((role for role in roles_there if str(role.id) == request.args.get("compare")), None)
+        return {
+            **super().details_context(obj),
+            "table": draw_table(obj.permissions, offered=offered, other=other),
+            "others": roles_there,
+            "other": other,
+            "only_here": len(obj.permissions - other.permissions) if other else 0,
+            "only_there": len(other.permissions - obj.permissions) if other else 0,
+        }
 
     def can_edit_row(self, obj: Any) -> bool:
         """Built-in roles stay as they are."""
@@ -211,7 +163,19 @@ class RoleView(BaseView):
         """For partners with ``?for=partners``: of what partners may have at all."""
         form = super().create_form(obj)
         form.permission_names.for_partner = _for_partners()
+        if request.method == "GET" and "copy" in request.args:
+            self._copy(form, self.get_one(request.args["copy"]))
         return form
+
+    @staticmethod
+    def _copy(form: Any, role: Role) -> None:
+        """Begin with what another role may do, as far as one may do it oneself."""
+        given = role.permissions & current_user.permissions
+        form.name.data = f"{role.name} (copy)"
+        form.permission_names.data = [permission.value for permission in given]
+        left = len(role.permissions - given)
+        if left:
+            flash(f"{left} permissions of {role.name} are left out: you do not have them yourself.", "warning")
 
     def edit_form(self, obj: Any = None) -> Any:
         """A role for partners stays one."""

@@ -27,6 +27,8 @@ from app.core.vault import VaultLocked
 HISTORY_ROWS = 30
 #: groups that are not on the page of all settings but on one of their own
 PAGES_OF_THEIR_OWN = frozenset({settings.BY_KEY["company.name"].group})
+#: how admins sign in is set by whoever may change their accounts
+ADMINS = settings.BY_KEY["admin.second_step_for"].group
 #: the group whose settings are a place, picked on a map
 PLACE = settings.BY_KEY["map.default_latitude"].group
 #: posted beside each value: what stood there when the page was drawn
@@ -94,7 +96,8 @@ class SettingsView(PageView):
         """The settings on this page."""
         if self.group:
             return tuple(each for each in settings.DEFINITIONS if each.group == self.group)
-        shown = (found for name, found in settings.groups().items() if name not in PAGES_OF_THEIR_OWN)
+        hidden = PAGES_OF_THEIR_OWN if self.may("configuration.admin.edit") else PAGES_OF_THEIR_OWN | {ADMINS}
+        shown = (found for name, found in settings.groups().items() if name not in hidden)
         return tuple(each for found in shown for each in found)
 
     @expose("/", methods=("GET", "POST"))

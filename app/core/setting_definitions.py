@@ -44,7 +44,8 @@ GROUPS = (
     "General", "Charge point configuration defaults", "Payment Processor", "Session Timeout", "User billing settings",
     "User profile fields", "Notification e-mail addresses", "Reservations", "Default location", "App Settings",
     "Connection", "Receipts", "Company details", "SMS", "Admin accounts", "E-mail (SMTP)", "SMS (Twilio)", "Stripe",
-    "Addresses", "Map", "Auto-recovery", "Charge point security", "Files", "API", "Retention",
+    "Addresses", "Map", "Auto-recovery", "Charge point security", "Files", "API", "Exports",
+    "Retention",
 )  # fmt: skip
 
 DEFINITIONS: tuple[Definition, ...] = (
@@ -244,6 +245,11 @@ DEFINITIONS: tuple[Definition, ...] = (
                "Readings that a session's price can be explained with; older months are dropped.", "days", 365, 7300),
     Definition("retention.diagnostics_days", "Retention", "Keep diagnostics files", Kind.INTEGER, 90,
                "Older files of charge points are deleted; the requests stay in the log.", "days", 1, 3650),
+    Definition("export.background_rows", "Exports", "In the background from", Kind.INTEGER, 200_000,
+               "A longer list is offered as an export in the background, with progress and a download.", "rows",
+               1000, 100_000_000),
+    Definition("export.keep_hours", "Exports", "Keep downloads", Kind.INTEGER, 48,
+               "The file of an export in the background is deleted after this time.", "hours", 1, 720),
     Definition("notification.generic_emails", "Notification e-mail addresses", "Generic Notifications", Kind.EMAILS,
                [], "Addresses, separated by commas."),
     Definition("notification.fault_emails", "Notification e-mail addresses", "Auto-recovery & faults", Kind.EMAILS,

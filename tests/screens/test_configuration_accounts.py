@@ -219,7 +219,8 @@ def test_a_reset_password_is_told_once_and_ends_the_sessions(clean: Flask, olga:
     assert verify_password(otto.password_hash, told[1])
     kept = str([(a.info, a.request, a.response) for a in session.scalars(select(Action))])
     assert told[1] not in kept + str([e.after for e in session.scalars(select(AuditEntry))])
-    weak = run(olga, "reset_password", rowid=otto.id, how="set", password="aaaaaaaaaaaa", reason="Again").get_data(as_text=True)
+    again = {"how": "set", "password": "aaaaaaaaaaaa", "reason": "Again"}
+    weak = run(olga, "reset_password", rowid=otto.id, **again).get_data(as_text=True)
     assert "Refused" in weak
     assert "four different characters" in weak
 
@@ -340,7 +341,7 @@ def test_a_role_grows_only_by_what_its_editor_has(clean: Flask, session: Session
     session.commit()
     dan = make.signed_in(clean, deputy)
     page = dan.get(f"{ROLES}edit/?id={desk.id}").get_data(as_text=True)
-    assert 'value="crm.user.delete" aria-label="Users: delete" disabled' in page
+    assert re.search(r'value="crm\.user\.delete"[^>]* aria-label="Users: delete"[^>]* disabled>', page)
     grown = {"name": "Desk", "permission_names": ["crm.rfid_tag.view", "crm.user.delete"], "_version": version(page)}
     answer = dan.send(f"{ROLES}edit/?id={desk.id}", grown)
     assert answer.status_code == 422

@@ -7,6 +7,7 @@ import html
 import io
 import re
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -32,14 +33,18 @@ def olga(clean: Flask, session: Session) -> Visitor:
     return make.signed_in(clean, somebody)
 
 
-def drawn(page: str) -> dict[str, str]:
+def drawn(page: str) -> dict[str, Any]:
     """What a browser would post from the settings form as it is drawn."""
     form = page[page.index("data-guard") :]
-    found: dict[str, str] = {}
+    found: dict[str, Any] = {}
     for tag in re.findall(r"<input[^>]*>", form):
         name, value = re.search(r'name="([^"]*)"', tag), re.search(r' value="([^"]*)"', tag)
         if name and (('type="checkbox"' not in tag and 'type="radio"' not in tag) or " checked" in tag):
-            found[html.unescape(name[1])] = html.unescape(value[1]) if value else ""
+            key = html.unescape(name[1])
+            text: Any = html.unescape(value[1]) if value else ""
+            found[key] = (
+                [*(found[key] if isinstance(found[key], list) else [found[key]]), text] if key in found else text
+            )
     for attributes, options in re.findall(r"<select([^>]*)>(.*?)</select>", form, re.S):
         name = re.search(r'name="([^"]*)"', attributes)
         chosen = re.search(r'<option value="([^"]*)" selected', options)
