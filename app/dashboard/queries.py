@@ -1,8 +1,8 @@
-"""The numbers of the dashboard's cards, straight from the tables. Roll-ups may replace this module, nothing else.
+"""The numbers of the dashboard's cards: of sessions by the roll-ups (``app.analytics``), the rest by index.
 
 All measures of a session belong to one instant, its end, so that sessions, energy and revenue of a period are of
 the same sessions; those of Demo stations are none. Currencies are never added up. Periods are wall-clock times of the
-system's zone (``periods``).
+system's zone (``periods``). A partner's admin gets numbers of its own rows: row-level security sees to that.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from app.analytics.totals import WallSpan, session_sums
 from app.dashboard.periods import Comparison, change
 
 #: a wall-clock time is at most this far from the same figures read as UTC; for an index's coarse bounds
@@ -71,6 +72,9 @@ class SessionFigures:
         return self.revenue.setdefault(currency, Figure(self.sessions.comparison))
 
 
+#: what a span is of, before the period's own name
+_NOW, _BEFORE = "=", "<"
+
 _SPANS = """
 unnest(CAST(:names AS text[]), CAST(:starts AS timestamp[]), CAST(:ends AS timestamp[]),
        CAST(:before_starts AS timestamp[]), CAST(:before_ends AS timestamp[]), CAST(:grains AS text[]),
@@ -79,17 +83,6 @@ unnest(CAST(:names AS text[]), CAST(:starts AS timestamp[]), CAST(:ends AS times
 """
 _IN_SPAN = "(r.local >= p.start AND r.local < p.end) OR (r.local >= p.before_start AND r.local < p.before_end)"
 _BUCKET = "CASE WHEN r.local >= p.start THEN date_trunc(p.grain, r.local) END"
-
-_SESSIONS = text(f"""
-SELECT p.name, {_BUCKET} AS bucket, r.currency, count(*) AS sessions, sum(r.energy_wh) AS energy_wh,
-       sum(r.total_gross) FILTER (WHERE r.payment_status IN ('processing', 'paid', 'outstanding')) AS revenue
-FROM {_SPANS} CROSS JOIN LATERAL (
-  SELECT s.stopped_at AT TIME ZONE :zone AS local, s.currency, s.energy_wh, s.total_gross, s.payment_status
-  FROM charging_session s
-  WHERE s.status = 'finished' AND s.stopped_at >= p.coarse_start AND s.stopped_at < p.coarse_end
-    AND NOT 'demo' = ANY(s.flags)
-) r WHERE {_IN_SPAN} GROUP BY 1, 2, 3
-""")  # noqa: S608 (constants of this module only)
 
 _GROWTH = text(f"""
 SELECT split_part(p.name, '/', 1) AS kind, split_part(p.name, '/', 2) AS name, {_BUCKET} AS bucket, count(*) AS number
@@ -119,19 +112,23 @@ def _spans(named: Iterable[tuple[str, Comparison]], zone: str) -> dict[str, Any]
 
 
 def session_figures(session: Session, *, comparisons: Collection[Comparison], zone: str) -> dict[str, SessionFigures]:
-    """Sessions, energy and revenue of each period, by the period's value. One query whatever the number.
+    """Sessions, energy and revenue of each period, by the period's value. Two queries at most, whatever the number.
 
-    Counted are finished sessions by their end; revenue is the gross total of those that are paid or outstanding.
+    Counted are finished sessions by their end; revenue is the gross total of those that are being paid, paid or
+    outstanding. Exact at once: whole days come from the roll-ups, parts of days and what has just changed from the
+    sessions.
     """
     found = {c.period.value: SessionFigures(sessions=Figure(c), energy_wh=Figure(c), revenue={}) for c in comparisons}
     if not found:
         return found
-    for row in session.execute(_SESSIONS, _spans([(c.period.value, c) for c in comparisons], zone)):
-        figures = found[row.name]
+    spans = [WallSpan(f"{_NOW}{c.period.value}", c.current.start, c.current.end, c.grain.value) for c in comparisons]
+    spans += [WallSpan(f"{_BEFORE}{c.period.value}", c.preceding.start, c.preceding.end) for c in comparisons]
+    for row in session_sums(session, spans, zone=zone):
+        figures = found[row.name[1:]]
         figures.sessions.add(row.bucket, Decimal(row.sessions))
-        figures.energy_wh.add(row.bucket, row.energy_wh)
-        if row.revenue is not None and row.currency is not None:
-            figures.revenue_in(row.currency).add(row.bucket, row.revenue)
+        figures.energy_wh.add(row.bucket, Decimal(row.energy_wh))
+        if row.currency and row.billed:
+            figures.revenue_in(row.currency).add(row.bucket, row.gross - row.refunded_gross)
     return found
 
 
