@@ -33,7 +33,7 @@ class Recent:
 
 
 def _key() -> str:
-    return f"sync:recent:{current_user.get_id()}"
+    return f"sync:recent:{current_user.id}"
 
 
 def note(response: Response) -> Response:

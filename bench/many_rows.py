@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import psycopg
 
+from app.search.ddl import fill_sql
+from app.search.kinds import MODELS, Kind
+
 #: one exchange in so many is of the one loud station; the others share the rest
 LOUD_SHARE = 10
 
@@ -98,4 +101,7 @@ def fill(url: str, *, rows: int, frames: int) -> None:
                 f"SELECT setval(pg_get_serial_sequence('\"{table}\"', 'id'), (SELECT max(id) FROM \"{table}\"))"
             )
     with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("ANALYZE")
+        for kind in Kind:
+            connection.execute(fill_sql(kind.name.lower(), MODELS[kind].__tablename__))
         connection.execute("VACUUM ANALYZE")
