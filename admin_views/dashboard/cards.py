@@ -56,13 +56,6 @@ CARDS = (
     Card("access", "Charge points by access type", "breakdown", (Permission.CHARGE_POINT_VIEW,)),
     Card("cities", "Locations by city", "breakdown", (Permission.LOCATION_VIEW,)),
 )
-#: the rows of the page; what an admin may not see leaves no gap
-ROWS = (
-    ("faults", "active", "charge_points", "users"),
-    ("sessions", "energy", REVENUE),
-    ("map",),
-    ("power", "access", "cities"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +121,11 @@ class Board:
         """The cards by name; Total Revenue is one per currency in use. ``only`` narrows it to one currency."""
         self._load({card.name for card in cards}, only)
         return {card.name: list(self._fill(card, only)) for card in cards}
+
+    def revenue_names(self) -> list[str]:
+        """The names of the cards of Total Revenue, one per currency in use."""
+        self._load({REVENUE}, "")
+        return self._revenue_names()
 
     def _comparison(self, name: str) -> Comparison:
         return compare(self._chosen.get(name, choices.DEFAULT_PERIOD), self.now)

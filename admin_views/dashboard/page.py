@@ -9,7 +9,7 @@ from flask_admin import expose
 from flask_login import current_user
 
 from admin_views.base import PageView
-from admin_views.dashboard import cards, worldmap
+from admin_views.dashboard import arrangement, cards, worldmap
 from admin_views.widgets.cells import details_url
 from admin_views.widgets.chrome import menu
 from app.core.db import db
@@ -28,21 +28,31 @@ class Dashboard(PageView):
 
     @expose("/")
     def index(self) -> Any:
-        """All cards that the admin may see, in rows, and the map."""
+        """The cards that the admin may see and wants to, and the map, in its order."""
         admin = _me()
-        permitted = cards.permitted(admin)
-        shown = cards.Board(db.session(), admin).shown(permitted)
-        with_map = self.may(Permission.LOCATION_VIEW)
+        board = arrangement.fill(db.session(), admin)
+        with_map = arrangement.MAP in board.names
         return self.render(
             "dashboard/page.html",
-            rows=[[found for name in row for found in shown.get(name, ())] for row in cards.ROWS],
-            map_row=cards.ROWS.index(("map",)),
+            board=board,
             map=worldmap.draw(db.session(), admin.locale) if with_map else None,
-            topics=sorted(
-                {card.topic for card in permitted if card.topic} | ({"charge_points"} if with_map else set())
-            ),
+            topics=sorted(board.topics | ({"charge_points"} if with_map else set())),
             periods=list(Period),
         )
+
+    @expose("/dashboard/customise/", methods=("GET", "POST"))
+    def customise(self) -> Any:
+        """Which cards are shown, and in which order: an admin's own choice. POST does one change and keeps it."""
+        admin = _me()
+        if request.method == "POST":
+            try:
+                arrangement.change(db.session(), admin, request.form)
+            except arrangement.NotUnderstood as error:
+                abort(400, description=str(error))
+            db.session.commit()
+        arranged = arrangement.arranged(db.session(), admin)
+        template = "dashboard/_arrange.html" if request.method == "POST" else "dashboard/customise.html"
+        return self.render(template, arranged=arranged)
 
     @expose("/dashboard/cards/<key>/", methods=("GET", "POST"))
     def card(self, key: str) -> Any:

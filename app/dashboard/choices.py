@@ -1,13 +1,15 @@
-"""What each admin chose on the dashboard: the period of each card."""
+"""What each admin chose on the dashboard: the period of each card, which cards there are, and their order."""
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from app.core.models import Admin
+from app.dashboard.layout import Layout
 from app.dashboard.periods import DEFAULT_PERIOD, Period
 
 _KEEP = text("""
@@ -16,6 +18,28 @@ UPDATE admin SET preferences = preferences || jsonb_build_object('dashboard',
   || jsonb_build_object(CAST(:card AS text), CAST(:period AS text)))
 WHERE id = :id
 """)
+
+#: a key of its own: the periods are kept under the cards' names
+_LAYOUT = "dashboard_layout"
+_KEEP_LAYOUT = text("""
+UPDATE admin SET preferences = preferences || jsonb_build_object(CAST(:key AS text), CAST(:layout AS jsonb))
+WHERE id = :id
+""")
+_FORGET_LAYOUT = text("UPDATE admin SET preferences = preferences - CAST(:key AS text) WHERE id = :id")
+
+
+def layout_of(admin: Admin) -> Layout:
+    """How the admin has put the cards; empty when it has not: the default of its role."""
+    return Layout.stored(admin.preferences.get(_LAYOUT))
+
+
+def keep_layout(session: Session, *, admin: Admin, layout: Layout | None) -> None:
+    """Keep how the cards are put; None: as the role has it by default. Past the ORM, like ``choose``."""
+    if layout is None:
+        session.execute(_FORGET_LAYOUT, {"id": admin.id, "key": _LAYOUT})
+    else:
+        session.execute(_KEEP_LAYOUT, {"id": admin.id, "key": _LAYOUT, "layout": json.dumps(layout.to_store())})
+    session.refresh(admin, ["preferences"])
 
 
 def chosen(admin: Admin) -> dict[str, Period]:
