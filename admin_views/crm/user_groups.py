@@ -63,7 +63,7 @@ class UserGroupView(BaseView):
     refusals = (GroupHasTariffs,)
     details_tabs = (Facts("General", ("id", "name", "user_count", "tariffs")),)
     related = (
-        Related("Users", "user", _members, columns=("status", "email", "full_name", "phone", "created_at")),
+        Related("Users", "user", _members, columns=("status", "email", "phone", "created_at")),
         Related("Tariffs", "tariff", _tariffs),
     )
 

@@ -71,7 +71,7 @@ class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
     description = "Drivers register in the app; here they are seen, helped, and if need be disabled."
     empty_hint = "Drivers register in the EV driver’s app; you can also create them here."
 
-    column_list = ("status", "email", "full_name", "phone", "groups", BALANCE, "created_at", PAYMENT_METHODS)
+    column_list = ("status", "email", "phone", "groups", BALANCE, "created_at", PAYMENT_METHODS)
     column_labels = {
         "email": "E-mail",
         "first_name": "First name",
@@ -96,11 +96,9 @@ class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
     column_formatters = {
         BALANCE: _balance,
         PAYMENT_METHODS: _payment_methods,
-        "created_at": lambda view, context, user, name: formats.day(user.created_at),
         "date_of_birth": lambda view, context, user, name: formats.day(user.date_of_birth),
         "locale": lambda view, context, user, name: LANGUAGES.get(user.locale, user.locale),
     }
-    column_formatters_detail = {"created_at": lambda view, context, user, name: formats.when(user.created_at)}
     column_searchable_list = ("email", "first_name", "last_name", "phone", "rfid_tags.tag_id")
     search_hint = "Search e-mail, name, phone, RFID tag"
     column_sortable_list = ("status", "email", "phone", "created_at")
@@ -171,6 +169,13 @@ class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
         Related("Actions", "action", _actions_on, columns=("id", "name", "info", "reason", "status", "created_at")),
     )
     actions = (*USER_ACTIONS, *BALANCE_ACTIONS, *OUTSTANDING_ACTIONS, *PROFILE_ACTIONS)
+
+    def list_cell(self, obj: Any, name: str) -> Any:
+        """The name stands under the e-mail address, so that the manual's columns fit the window."""
+        shown = super().list_cell(obj, name)
+        if name != "email" or obj.full_name == obj.email:
+            return shown
+        return Markup('{} <span class="cell-below">{}</span>').format(shown, obj.full_name)
 
     def live_topics(self, obj: Any) -> list[str]:
         """Sessions, payments and actions of this user."""

@@ -67,10 +67,10 @@ def test_the_list_has_the_manuals_columns_and_the_balance(olga: Visitor, session
     session.commit()
     page = olga.get(f"{LIST}?sort=email").get_data(as_text=True)
     headings = re.findall(r'<th scope="col"[^>]*>(?:<a[^>]*>)?([^<]+)', page)
-    assert ", ".join(headings) == ("Status, E-mail, Name, Phone, Groups, Balance, Registration date, Payment Methods")
+    assert ", ".join(headings) == "Status, E-mail, Phone, Groups, Balance, Registration date, Payment Methods"
     first, second = cells(page)
-    assert first[:6] == ["Active", "alex.petkov@example.com", "Alex Petkov", "0888888888", "Fleet", "€52.65"]
-    assert second[:6] == ["Disabled", "maria@example.com", "Maria", "—", "—", "-€3.10, £7.00"]
+    assert first[:5] == ["Active", "alex.petkov@example.com Alex Petkov", "0888888888", "Fleet", "€52.65"]
+    assert second[:5] == ["Disabled", "maria@example.com Maria", "—", "—", "-€3.10, £7.00"]
 
 
 def test_users_are_found_by_name_tag_group_and_balance(olga: Visitor, session: Session) -> None:
@@ -116,7 +116,7 @@ def test_all_matching_users_are_exported_with_their_balance(olga: Visitor, sessi
     rows = list(csv.DictReader(io.StringIO(olga.get(f"{LIST}export/csv/?sort=email").get_data(as_text=True))))
     assert len(rows) == 30
     assert rows[0]["first_name"] == "'+1"
-    assert [(row["balance"], row["currency"]) for row in rows[1:3]] == [("4.5000", "EUR"), ("0", "EUR")]
+    assert [(Decimal(row["balance"]), row["currency"]) for row in rows[1:3]] == [(Decimal("4.5"), "EUR"), (0, "EUR")]
     olga.get(LIST)
     chosen = olga.send(f"{LIST}export/csv/?search=user0", {"all_matching": "1", "expected_count": "10"})
     assert len(list(csv.DictReader(io.StringIO(chosen.get_data(as_text=True))))) == 10
@@ -341,7 +341,7 @@ def test_a_user_with_history_is_disabled_not_deleted(olga: Visitor, session: Ses
     with pytest.raises(verbs.UserHasHistory, match="balance entries and Charging Sessions"):
         verbs.require_no_history(session, user=alex)
     refused = olga.send(f"{LIST}delete/", {"id": str(alex.id)})
-    assert "Disable the account instead" in olga.get(refused.location).get_data(as_text=True)
+    assert "Instead, disable the account" in olga.get(refused.location).get_data(as_text=True)
     assert olga.send(f"{LIST}delete/", {"id": str(fresh.id)}).location == LIST
     session.rollback()
     assert session.scalars(select(User.email)).all() == ["alex.petkov@example.com"]
