@@ -8,6 +8,7 @@ from admin_views.configuration.admins import AdminAccountView
 from admin_views.configuration.api_tokens import ApiTokenView
 from admin_views.configuration.audit import AuditView
 from admin_views.configuration.company import CompanyView
+from admin_views.configuration.integrations import IntegrationsView
 from admin_views.configuration.mail_templates import MailTemplatesView
 from admin_views.configuration.outbox import OutboxView
 from admin_views.configuration.rates import CurrencyView, VatView
@@ -26,6 +27,7 @@ def views() -> list[Any]:
         ApiTokenView(ApiToken, db),
         AuditView(AuditEntry, db),
         SettingsView("Settings", endpoint="settings", url="/configuration/settings"),
+        IntegrationsView("Integrations"),
         MailTemplatesView("Mail Templates"),
         OutboxView(Mail, db),
         SmsView(SmsMessage, db),

@@ -35,12 +35,6 @@ class CompanyView(SettingsView):
         """The page of whoever asks."""
         return own_company(self) if principal.current().is_partner else super().index()
 
-    @expose("/test-processor/", methods=("POST",))
-    def test_processor(self) -> Any:
-        """No setting of this page concerns a payment processor."""
-        self.require("edit")
-        abort(404)
-
     @expose("/history/")
     def history(self) -> str:
         """Who changed which of the operator's details."""

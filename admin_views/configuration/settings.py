@@ -16,10 +16,11 @@ from sqlalchemy import true
 from admin_views.assets.address import PickerWidget
 from admin_views.base import PageView
 from admin_views.configuration.admins import SECTION
+from admin_views.configuration.anchors import group_anchor
+from admin_views.configuration.integration_list import GROUP_TESTS, offered
 from admin_views.widgets.fields import zone_label
-from app.billing.payments.checks import check_processor
 from app.core import rates, settings
-from app.core.db import db, separate_transaction
+from app.core.db import db
 from app.core.models import AuditEntry, Setting
 from app.core.settings import Definition, InvalidSetting, Kind
 from app.core.vault import VaultLocked
@@ -170,7 +171,7 @@ class SettingsView(PageView):
     def _choices(definition: Definition, text: str) -> list[tuple[str, str]]:
         session = db.session()
         if definition.kind in (Kind.CHOICE, Kind.LANGUAGES):
-            return list(definition.choices)
+            return offered(session, definition, text)
         if definition.kind is Kind.CURRENCY:
             found = [(row.code, f"{row.code} – {row.name} ({row.symbol})") for row in rates.currencies(session)]
         elif definition.kind is Kind.VAT:
@@ -208,18 +209,13 @@ class SettingsView(PageView):
         return self.render(
             self.template,
             groups=groups,
-            slug=lambda name: "group-" + "".join(c if c.isalnum() else "-" for c in name.lower()),
+            slug=group_anchor,
             failing=sum(bool(line.error) for line in lines),
             description=self.description,
             picker=self._picker(lines) if PLACE in groups else "",
             place_group=PLACE,
             may_edit=self.may(f"{self.resource}.edit"),
-            mail_group=settings.BY_KEY["mail.host"].group,
-            processor_groups={
-                settings.BY_KEY["payment.processor"].group: "",
-                settings.BY_KEY["stripe.secret_key"].group: "stripe",
-            },
-            may_test_mail=self.may("configuration.mail.edit"),
+            tests=GROUP_TESTS if self.may("configuration.integration.view") else {},
         )
 
     def _picker(self, lines: list[Line]) -> Any:
@@ -232,14 +228,6 @@ class SettingsView(PageView):
             latitude_field=ids["map.default_latitude"],
             longitude_field=ids["map.default_longitude"],
         )
-
-    @expose("/test-processor/", methods=("POST",))
-    def test_processor(self) -> Any:
-        """Ask a payment processor whether the saved settings work, and say what it answers."""
-        self.require("edit")
-        outcome = check_processor(separate_transaction, name=request.form.get("processor") or None)
-        flash(outcome.words, "success" if outcome.works else "danger")
-        return redirect(self.get_url("settings.index"), code=303)
 
     @expose("/history/")
     def history(self) -> str:

@@ -48,6 +48,11 @@ def words_of(session: Session, *, latitude: float, longitude: float, endpoint: s
         key = ""
     if not key:
         raise What3wordsFailed("No what3words API key is set in CONFIGURATION > Settings > Addresses.")
+    return words_by(key, latitude=latitude, longitude=longitude, endpoint=endpoint)
+
+
+def words_by(key: str, *, latitude: float, longitude: float, endpoint: str | None = None) -> str:
+    """The same by a key at hand, for who keeps no transaction open meanwhile. Raises What3wordsFailed."""
     client = what3words.Geocoder(key, **({"end_point": endpoint} if endpoint else {}))
     answer = _asked(client, what3words.Coordinates(latitude, longitude))
     error = answer.get("error")

@@ -437,21 +437,18 @@ def test_a_corporate_account_is_offered_where_there_is_a_payer(
 # --- the connection test
 
 
-def test_the_settings_page_asks_the_processor(olga: Visitor, session: Session, at_stripe: LocalStripe) -> None:
-    def ask(processor: str = "") -> str:
-        olga.get("/configuration/settings/")
-        olga.send("/configuration/settings/test-processor/", {"processor": processor})
-        return words(olga.get("/configuration/settings/").get_data(as_text=True))
+def test_the_processor_is_asked(olga: Visitor, session: Session, at_stripe: LocalStripe) -> None:
+    def ask(integration: str = "stripe") -> str:
+        olga.get("/configuration/integration/")
+        olga.send(f"/configuration/integration/test/?name={integration}", {})
+        return words(olga.get("/configuration/integration/").get_data(as_text=True))
 
     assert "Stripe answers and accepts the secret key" in ask()
     put(session, "stripe.secret_key", "sk")
-    assert "does not accept the secret key" in ask("stripe")
-    put(session, "payment.processor", "test")
-    assert "The Test processor is built in" in ask()
-    put(session, "payment.processor", "none")
-    assert "No payment processor is selected" in ask()
+    assert "does not accept the secret key" in ask()
+    assert "The Test processor is built in" in ask("payment_test")
     put(session, "stripe.api_base", f"http://127.0.0.1:{free_port()}")
-    assert "could not be asked" in ask("stripe")
+    assert "could not be asked" in ask()
 
 
 @pytest.mark.parametrize(
