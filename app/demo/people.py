@@ -34,16 +34,22 @@ _LOCALES = {"BG": "bg", "GB": "en", "GR": "el"}
 #: none of these numbers can be called
 _PHONES = {"BG": "+359 888 000 {:03d}", "GB": "+44 7700 900{:03d}", "GR": "+30 690 000 0{:03d}"}
 
-#: battery in Wh, what the car takes at AC and at DC in W
+#: make and model, battery in Wh, what the car takes at AC and at DC in W
 _CARS = (
-    (40_000, 6_600, 46_000),
-    (52_000, 22_000, 50_000),
-    (58_000, 11_000, 120_000),
-    (64_000, 7_200, 77_000),
-    (75_000, 11_000, 170_000),
-    (77_000, 11_000, 150_000),
-    (16_000, 3_700, 16_000),
+    ("Nissan", "Leaf", 40_000, 6_600, 46_000),
+    ("Renault", "ZOE", 52_000, 22_000, 50_000),
+    ("Volkswagen", "ID.3", 58_000, 11_000, 120_000),
+    ("Hyundai", "Kona Electric", 64_000, 7_200, 77_000),
+    ("Tesla", "Model Y", 75_000, 11_000, 170_000),
+    ("Kia", "EV6", 77_000, 11_000, 150_000),
+    ("Mitsubishi", "Outlander PHEV", 16_000, 3_700, 16_000),
 )
+_CITIES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
+    "BG": (("Sofia", "1000", "Vitosha Blvd."), ("Plovdiv", "4000", "Glavnata"), ("Varna", "9000", "Primorski Blvd.")),
+    "GB": (("London", "SE1 7PB", "Bridge Street"), ("Leeds", "LS1 4DY", "Station Road"), ("Bath", "BA1 1SX", "Quay St")),
+    "GR": (("Athens", "105 57", "Ermou"), ("Thessaloniki", "546 24", "Tsimiski"), ("Patras", "262 21", "Korinthou")),
+}  # fmt: skip
+_PLATES = {"BG": "CB {:04d} XX", "GB": "SY{:02d} DEM", "GR": "IXX-{:04d}"}
 
 
 @dataclass
@@ -106,7 +112,8 @@ def make_people(session: Session, rng: Random, *, user_groups: Mapping[str, User
                 old.expires_on = (now - timedelta(days=120)).date()
                 user.rfid_tags.append(old)
                 refused.append((old, "tag_expired"))
-            battery_wh, ac_w, dc_w = rng.choice(_CARS)
+            make, model, battery_wh, ac_w, dc_w = rng.choice(_CARS)
+            _fill_profile(user, country, number, f"{make}|{model}", now)
             drivers.append(
                 Driver(
                     user=user,
@@ -146,6 +153,21 @@ def _user(rng: Random, country: str, number: int, now: datetime) -> User:
         locale=_LOCALES[country],
         created_at=now - timedelta(days=days, seconds=rng.randint(0, 86_000)),
     )
+
+
+def _fill_profile(user: User, country: str, number: int, car: str, now: datetime) -> None:
+    """Most told their address and car; nine of ten have confirmed their e-mail address."""
+    if number % 10:
+        user.email_verified_at = min(now, user.created_at + timedelta(minutes=7 + number))
+    if number % 6:
+        city, post_code, street = _CITIES[country][number % 3]
+        user.city, user.post_code, user.address = city, post_code, f"{street} {number}"
+        user.country = country
+    if number % 4:
+        user.car_make, _, user.car_model = car.partition("|")
+        user.licence_plate = _PLATES[country].format(number)
+    if "Fleet drivers" in {group.name for group in user.groups}:
+        user.company = "Green Mile Fleet"
 
 
 def _tag(rng: Random, number: int, user: User, now: datetime) -> RfidTag:
