@@ -21,11 +21,15 @@ from flask_admin import expose
 from flask_admin.form import BaseForm
 from flask_login import current_user
 from itsdangerous import BadSignature, URLSafeSerializer
+from sqlalchemy import inspect
 from werkzeug.exceptions import Conflict
 from wtforms import TextAreaField, validators
 
 from admin_views.widgets.keys import decode_key, encode_key, has_any_key
+from app.core import actions as actions_log
 from app.core import principal
+from app.core.clock import utcnow
+from app.core.models import Action, ActionStatus
 
 MAX_SHOWN = 25
 CHUNK = 200
@@ -309,15 +313,43 @@ class ActionMixin:
                 works = len(_waiting_works())
                 try:
                     with session.begin_nested():
+                        logged = actions_log.opened(session)
                         result = action.handler(obj, form, reason=form.reason.data.strip(), actor=actor)
                         session.flush()
-                    run.outcomes += outcomes_of(result, label)
+                        outcomes = outcomes_of(result, label)
+                        if actions_log.opened(session) == logged:
+                            self._log(action, obj, label, outcomes, form.reason.data, actor)
+                    run.outcomes += outcomes
                 except (Refused, *action.refusals) as refusal:
                     del _waiting_works()[works:]
                     run.outcomes.append(Outcome(label, "Refused", str(refusal)))
         session.commit()
         self._work_afterwards(run)
         return run
+
+    def _log(
+        self, action: RecordAction, obj: Any, label: str, outcomes: Sequence[Outcome], reason: str, actor: Any
+    ) -> None:
+        """Write down what a handler did without a row of its own: nothing is missing in the Actions log."""
+        if current_app.extensions["screens"].action_model is not Action:
+            return
+        if all(outcome.status == "Refused" for outcome in outcomes):
+            return
+        key = inspect(obj).identity or (0,)
+        own = obj.id if obj.__tablename__ == "charge_point" else getattr(obj, "charge_point_id", None)
+        actions_log.open_action(
+            inspect(obj).session,
+            name=action.title,
+            target_type=obj.__tablename__,
+            target_id=key[0] if isinstance(key[0], int) else 0,
+            target_label=label,
+            reason=reason,
+            actor=actor,
+            status=ActionStatus.FINISHED,
+            charge_point_id=own if isinstance(own, int) else None,
+            info="; ".join(outcome.detail for outcome in outcomes if outcome.detail) or None,
+            now=utcnow(),
+        )
 
     def _work_afterwards(self, run: Run) -> None:
         """Do what had to wait for the commit, and read again what became of the actions."""

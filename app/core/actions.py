@@ -18,6 +18,14 @@ RULE = "System"
 CHANGED = "action.changed"
 
 
+_OPENED = "actions.opened"
+
+
+def opened(session: Session) -> int:
+    """How many actions this session has written: whoever runs something sees by it whether it was logged."""
+    return int(session.info.get(_OPENED, 0))
+
+
 class ReasonRequired(ValueError):
     """An action needs a reason of at least one visible character."""
 
@@ -71,6 +79,7 @@ def open_action(
     )
     session.add(action)
     session.flush()
+    session.info[_OPENED] = opened(session) + 1
     tell_changed(session, action_id=action.id, partner_id=partner_id, charge_point_id=charge_point_id, user_id=user_id)
     return action
 

@@ -189,7 +189,9 @@ class Permission(StrEnum):
 
 SUPER_USER = frozenset(Permission)
 OPERATOR = frozenset(p for p in Permission if not p.startswith(("configuration.admin.", "configuration.role.")))
-ANALYST = frozenset(p for p in Permission if p.section in ("activity", "analytics"))
+#: who looks at sessions moves no money for them
+_CORRECTIONS = (Permission.SESSION_ASSIGN_USER, Permission.SESSION_CHANGE_TARIFF, Permission.SESSION_CREDIT)
+ANALYST = frozenset(p for p in Permission if p.section in ("activity", "analytics") and p not in _CORRECTIONS)
 
 #: what a partner's admins may be allowed at all: pages that show a partner its own rows (manual, "Partner Roles")
 PARTNER_GRANTABLE = frozenset(
