@@ -46,7 +46,7 @@ _CARS = (
 )
 _CITIES: Mapping[str, tuple[tuple[str, str, str], ...]] = {
     "BG": (("Sofia", "1000", "Vitosha Blvd."), ("Plovdiv", "4000", "Glavnata"), ("Varna", "9000", "Primorski Blvd.")),
-    "GB": (("London", "SE1 7PB", "Bridge Street"), ("Leeds", "LS1 4DY", "Station Road"), ("Bath", "BA1 1SX", "Quay St")),
+    "GB": (("London", "SE1 7PB", "Bridge St"), ("Leeds", "LS1 4DY", "Station Rd"), ("Bath", "BA1 1SX", "Quay St")),
     "GR": (("Athens", "105 57", "Ermou"), ("Thessaloniki", "546 24", "Tsimiski"), ("Patras", "262 21", "Korinthou")),
 }  # fmt: skip
 _PLATES = {"BG": "CB {:04d} XX", "GB": "SY{:02d} DEM", "GR": "IXX-{:04d}"}
