@@ -256,5 +256,5 @@ def test_the_page_asks_for_little(session: Session, stranger: Visitor, evse: Evs
     page(stranger, evse.code)
     with clean.app_context(), counted_statements() as statements:
         page(stranger, evse.code)
-    assert len([each for each in statements if each.lstrip().startswith("SELECT")]) <= 8
+    assert len([each for each in statements if each.lstrip().startswith("SELECT")]) <= 10
     assert session.get(ChargePoint, evse.charge_point_id) is not None
