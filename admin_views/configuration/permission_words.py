@@ -27,6 +27,7 @@ SECTIONS = {
 #: pages whose permissions no page of the menu carries
 RESOURCES = {
     "dashboard.home": "Dashboard",
+    "assets.quirk": "Quirk Book",
     "configuration.mail": "Outbox",
     "configuration.setting": "Settings",
 }
@@ -87,10 +88,13 @@ def page_of(resource: str) -> str:
     """What the menu calls the page of a "section.resource"."""
     if resource in RESOURCES:
         return RESOURCES[resource]
-    for view in current_app.extensions["admin"][0]._views:
-        if getattr(view, "resource", "") == resource:
-            return str(getattr(view, "plural", "") or getattr(view, "title", "") or view.name)
-    return _plural(resource.rpartition(".")[2])
+    name = resource.rpartition(".")[2]
+    pages = [view for view in current_app.extensions["admin"][0]._views if getattr(view, "resource", "") == resource]
+    # several pages may ask for the same permission: the one that is called like it comes first
+    pages.sort(key=lambda view: view.endpoint != name)
+    if pages:
+        return str(getattr(pages[0], "plural", "") or getattr(pages[0], "title", "") or pages[0].name)
+    return _plural(name)
 
 
 @lru_cache(maxsize=200)
