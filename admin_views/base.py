@@ -43,6 +43,7 @@ from admin_views.widgets.listing import ListArgs, ListMixin, UnknownFilter
 from admin_views.widgets.lookups import Lookup, register
 from admin_views.widgets.tabs import Section, Tab, Tabs
 from app.core import principal
+from app.search.kinds import Kind
 
 __all__ = [
     "BaseView",
@@ -173,6 +174,11 @@ class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, Details
     column_duration: tuple[str, ...] = ()
     link_column: str | None = None
     search_hint: str | None = None
+    search_kind: Kind | None = None
+    search_related: tuple[tuple[Kind, str], ...] = ()
+    search_numbers: tuple[str, ...] = ()
+    search_same: tuple[str, ...] = ()
+    search_whole: tuple[str, ...] = ()
 
     # --- details ----------------------------------------------------------------------------------------
     can_view_details = True
@@ -231,6 +237,7 @@ class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, Details
     def create_blueprint(self, admin: Any) -> Any:
         """Put the page on the application; from now on its model's records are found here."""
         register(self)
+        self.offer_export()
         return super().create_blueprint(admin)
 
     def _check_declaration(self) -> None:

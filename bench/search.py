@@ -75,7 +75,7 @@ _ROWS = (
     "INSERT INTO evse_state (evse_id, partner_id) SELECT id, partner_id FROM evse",
     "INSERT INTO user_account (id, email, first_name, last_name, phone)"
     " SELECT n, 'driver' || n || '@bench.example', " + _FIRST + ", 'Ivanov' || CASE WHEN n % 2 = 0 THEN 'a' ELSE '' END"
-    " || n % 5000, '+35988' || lpad((n * 7919 % 10000000)::text, 7, '0') FROM generate_series(1, {users}) n",
+    " || n % 5000, '+35988' || lpad((n::bigint * 7919 % 10000000)::text, 7, '0') FROM generate_series(1, {users}) n",
     "INSERT INTO rfid_tag (user_id, tag_id, card_no)"
     " SELECT n, upper(lpad(to_hex(n::bigint * 2654435761 % 4294967296), 8, '0')), n::text"
     " FROM generate_series(1, {users}) n ON CONFLICT DO NOTHING",

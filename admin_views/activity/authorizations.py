@@ -19,6 +19,7 @@ from app.charging.authorizations import find_tag, reason_label
 from app.charging.authorize import RejectReason
 from app.charging.models import Authorization, AuthorizationSource, ChargingSession
 from app.crm.models import RfidTag, User
+from app.search.kinds import Kind
 
 OPTIONS = (
     joinedload(Authorization.user),
@@ -120,6 +121,8 @@ class AuthorizationView(LiveList, BaseView):
         "charge_point.identifier",
     )
     search_hint = "Search RFID tag, user, charge point"
+    search_related = ((Kind.USER, "user_id"), (Kind.CHARGE_POINT, "charge_point_id"))
+    search_whole = ("id_tag",)
     column_filters = (
         "result",
         ChoiceWhere(

@@ -21,6 +21,7 @@ from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin
 from app.crm.models import User
+from app.search.kinds import Kind
 
 OPTIONS = (
     joinedload(Reservation.user),
@@ -118,6 +119,9 @@ class ReservationView(LiveList, BaseView):
         "charge_point.identifier",
     )
     search_hint = "Search user, token, EVSE ID, charge point"
+    search_related = ((Kind.USER, "user_id"), (Kind.CHARGE_POINT, "charge_point_id"), (Kind.EVSE, "evse_id"))
+    search_numbers = ("id",)
+    search_whole = ("id_tag",)
     column_filters = (
         "status",
         YesNoWhere(Reservation.id, "Open", lambda: Reservation.status.in_(OPEN)),

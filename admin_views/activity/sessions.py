@@ -32,6 +32,7 @@ from app.charging.session_queries import duration_of
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin
+from app.search.kinds import Kind
 
 KWH = Decimal(1000)
 #: manual, "Plug-n-charge without authorization"
@@ -195,7 +196,10 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     )
     column_default_sort = ("id", True)
     column_searchable_list = ("id", "user.email", "user.first_name", "user.last_name", "id_tag", "evse.code")
-    search_hint = "Search number, user, RFID tag, EVSE ID"
+    search_hint = "Search number, user, RFID tag, charge point, EVSE ID"
+    search_related = ((Kind.USER, "user_id"), (Kind.CHARGE_POINT, "charge_point_id"), (Kind.EVSE, "evse_id"))
+    search_numbers = ("id",)
+    search_whole = ("id_tag",)
     column_filters = filters()
     column_export_list = (
         "id",

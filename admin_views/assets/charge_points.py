@@ -39,6 +39,7 @@ from app.core.db import db
 from app.core.models import HOUSE_PARTNER_ID
 from app.partners.models import Partner
 from app.provisioning.evse_codes import draw_evse_code
+from app.search.kinds import Kind
 
 #: EVSEs with all that the form and the EVSEs tab show of them
 EVSE_OPTIONS = (
@@ -95,7 +96,8 @@ class ChargePointView(
     )
     column_default_sort = "name"
     column_searchable_list = ("name", "identifier", "zone.name", "state.serial_number", "evses.code")
-    search_hint = "Search name, Charge Point ID, zone, serial number, EVSE ID"
+    search_hint = "Search name, Charge Point ID, location, serial number, EVSE ID"
+    search_kind = Kind.CHARGE_POINT
     column_filters = filters()
     column_export_list = EXPORT
     load_options = (selectinload(ChargePoint.evses).joinedload(Evse.state),)

@@ -33,6 +33,7 @@ from app.charging.models import ChargingSession
 from app.charging.reservations import reserved
 from app.core.clock import utcnow
 from app.core.models import Action
+from app.search.kinds import Kind
 
 
 def shown(view: Any, context: Any, obj: Evse, name: str) -> Any:
@@ -126,6 +127,7 @@ class EvseView(ScheduleMixin, OffMenu, LiveList, BaseView):
     column_default_sort = "code"
     column_searchable_list = ("code", "charge_point.name", "charge_point.identifier")
     search_hint = "Search EVSE ID, charge point, Charge Point ID"
+    search_kind = Kind.EVSE
     column_filters = (
         "status",
         "state.status",

@@ -35,6 +35,7 @@ from app.charging import queries
 from app.charging.models import ChargingSession
 from app.core.clock import utcnow
 from app.core.i18n import LANGUAGES
+from app.search.kinds import Kind
 
 WHAT3WORDS_HELP = "Optional, in the format word1.word2.word3."
 NAME_LENGTH = 255
@@ -93,6 +94,7 @@ class LocationView(TakesPictures, AddressMixin, BaseView):
     column_sortable_list = ("name", "postcode", "region", "city", "country", "created_at")
     column_default_sort = "name"
     column_searchable_list = ("name", "address", "city", "postcode", "region")
+    search_kind = Kind.LOCATION
     column_filters = (
         "city",
         "country",

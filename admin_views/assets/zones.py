@@ -13,6 +13,7 @@ from admin_views.base import BaseView, Facts, I18nField, I18nTextArea, Lookup, R
 from app.assets import queries
 from app.assets.models import ChargingZone, Location
 from app.core.db import db
+from app.search.kinds import Kind
 
 
 def _named(like: str) -> Any:
@@ -43,6 +44,7 @@ class ChargingZoneView(BaseView):
     column_default_sort = "name"
     column_searchable_list = ("name", "location.name", "location.city")
     search_hint = "Search name, location, city"
+    search_kind = Kind.CHARGING_ZONE
     column_filters = (
         "status",
         TextWhere(ChargingZone.id, "Location", lambda like: ChargingZone.location.has(_named(like))),

@@ -28,6 +28,7 @@ from app.core.files import StoredFile, file_bytes
 from app.core.i18n import LANGUAGES
 from app.core.models import Action, Admin, Mail
 from app.crm.models import User
+from app.search.kinds import Kind
 
 
 def _money(name: str) -> Any:
@@ -105,6 +106,7 @@ class ReceiptView(BaseView):
     }
     column_searchable_list = ("full_number", "recipient", "user.email", "user.first_name", "user.last_name")
     search_hint = "Search number, driver, e-mail"
+    search_kind = Kind.RECEIPT
     column_sortable_list = (
         "full_number", "kind", ("user.email", "user.email"), ("period", "period_from"), "issued_at", "total_gross",
         "sent_count",

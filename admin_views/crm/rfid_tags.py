@@ -20,6 +20,7 @@ from app.core.db import db
 from app.crm import verbs
 from app.crm.models import RfidTag, RfidTagStatus, TagPayment, User
 from app.partners.models import Partner
+from app.search.kinds import Kind
 
 
 def _authorizations(query: Any, tag: RfidTag) -> Any:
@@ -81,6 +82,7 @@ class RfidTagView(BaseView):
     column_pills = ("status",)
     column_searchable_list = ("tag_id", "card_no", "user.email", "user.first_name", "user.last_name")
     search_hint = "Search tag ID, card no., user"
+    search_kind = Kind.RFID_TAG
     column_sortable_list = ("tag_id", "card_no", ("user.email", "user.email"), "status", "expires_on", "created_at")
     column_default_sort = ("created_at", True)
     column_filters = ("status", "tag_id", "card_no", "user.email", "expires_on", "created_at")

@@ -32,6 +32,7 @@ from app.core.i18n import LANGUAGES
 from app.core.models import Action
 from app.crm import profile_fields, verbs
 from app.crm.models import User
+from app.search.kinds import Kind
 
 BALANCE = "balance"
 PAYMENT_METHODS = "payment_methods"
@@ -100,7 +101,8 @@ class UserView(PaymentMethodsMixin, UserImportPages, BaseView):
         "locale": lambda view, context, user, name: LANGUAGES.get(user.locale, user.locale),
     }
     column_searchable_list = ("email", "first_name", "last_name", "phone", "rfid_tags.tag_id")
-    search_hint = "Search e-mail, name, phone, RFID tag"
+    search_hint = "Search e-mail, name, phone, company, RFID tag"
+    search_kind = Kind.USER
     column_sortable_list = ("status", "email", "phone", "created_at")
     column_default_sort = ("created_at", True)
     column_filters = (

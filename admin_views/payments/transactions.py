@@ -17,6 +17,7 @@ from admin_views.widgets.cells import link, pill
 from app.billing.models import PaymentMethod, Transaction, TransactionPurpose, TransactionStatus, TransactionType
 from app.billing.payments import orders, processors
 from app.core.models import Action
+from app.search.kinds import Kind
 
 _COLOURS = {
     TransactionStatus.OUTSTANDING: "orange",
@@ -140,7 +141,10 @@ class TransactionView(LiveList, BaseView):
     )
     column_default_sort = ("id", True)
     column_searchable_list = ("id", "session_id", "user.email", "processor_reference")
-    search_hint = "Search ID, session, user, reference"
+    search_hint = "Search ID, session, user, whole reference"
+    search_related = ((Kind.USER, "user_id"),)
+    search_numbers = ("id", "session_id")
+    search_same = ("processor_reference",)
     column_filters = (
         "status",
         "type",

@@ -23,6 +23,7 @@ from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, ActionStatus, Admin
 from app.crm.models import User
+from app.search.kinds import Kind
 
 MAX_DESCRIPTION = 1000
 #: what a new voucher proposes
@@ -156,7 +157,8 @@ class VoucherView(BaseView):
         "package": lambda view, context, voucher, name: voucher.package or formats.NOTHING,
     }
     column_searchable_list = ("code", "user.email", "description", "created_by")
-    search_hint = "Search code, user, description, creator"
+    search_hint = "Search code, user, description"
+    search_kind = Kind.VOUCHER
     column_sortable_list = (
         "code", "created_at", "type", "status", "redeem_before", "redeemed_at", ("user", "user.email"), "amount",
     )  # fmt: skip

@@ -13,7 +13,7 @@ from sqlalchemy.orm import joinedload, selectinload
 from werkzeug.exceptions import BadRequest
 
 from admin_views import formats
-from admin_views.widgets import preferences
+from admin_views.widgets import preferences, searching
 from admin_views.widgets.access import wants_partial
 from admin_views.widgets.filters import PRESETS
 from admin_views.widgets.keys import has_any_key, key_columns
@@ -22,7 +22,7 @@ from admin_views.widgets.lookups import like
 MAX_SEARCH = 200
 MAX_WORDS = 8
 LIST_ARGUMENTS = ("page", "page_size", "sort", "desc", "search", "url")
-SELECTION_ARGUMENTS = ("rowid", "all_matching", "expected_count", "bom")
+SELECTION_ARGUMENTS = ("rowid", "all_matching", "expected_count", "bom", "columns")
 
 
 class UnknownFilter(BadRequest):
@@ -185,6 +185,8 @@ class ListMixin:
         return query, joins
 
     def _searched(self, query: Any, joins: dict[Any, Any], search: str) -> tuple[Any, dict[Any, Any]]:
+        if searching.declared(self):
+            return query.filter(searching.condition(self, search)), joins
         for word in search.split()[:MAX_WORDS]:
             conditions = []
             for column, path in self._search_fields:
@@ -290,6 +292,7 @@ class ListMixin:
             "filter_groups": self.filter_groups(page.args),
             "bulk_actions": self.actions_for("bulk"),
             "selectable": bool(self.actions_for("bulk")) or self.can_export,
+            "export_asks": self.can_export and self.exports_beside(page.count),
             "saved_views": view_preferences.get("views", {}),
             "presets": PRESETS,
         }
