@@ -17,6 +17,7 @@ Topics, each also the event's name:
     session-<id>       started, changed, metered, finished, billed
     action-<id>        an action was asked for or has its outcome
     user-<id>          a balance was credited
+    export-<id>        an export in the background is further, or over
     charge_points, sessions, actions, authorizations    any of them; at most one a second
     dashboard          any charge point or session; at most one a second
 Beside these, ``live`` is sent with every event. Without ``topic`` a stream sends all that the admin may see.
@@ -64,6 +65,7 @@ NEEDS: dict[str, tuple[Permission, ...]] = {
     "transaction": (Permission.TRANSACTION_VIEW,),
     "transactions": (Permission.TRANSACTION_VIEW,),
     "dashboard": (Permission.DASHBOARD_VIEW,),
+    "export": tuple(Permission),  # everybody's own page asks for its own
 }
 
 log = structlog.get_logger(__name__)

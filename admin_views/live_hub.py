@@ -33,7 +33,7 @@ LOOK_S = 10.0
 RETRY_S = (0.5, 1, 2, 5, 10)
 
 _TOPIC = re.compile(r"([a-z_]{1,30})(?:[-:]([0-9]{1,18}))?")
-_WITH_ID = ("charge_point", "session", "evse", "action", "user", "reservation", "transaction")
+_WITH_ID = ("charge_point", "session", "evse", "action", "user", "reservation", "transaction", "export")
 
 
 def topic_name(text: str) -> str | None:
@@ -71,6 +71,8 @@ def topics_of(event: dict[str, Any]) -> list[str]:
         return [*found, "reservations"]
     if thing == "transaction":
         return [*found, "transactions"]
+    if thing == "export":
+        return found
     if thing == "authorization":
         return ["authorizations"]
     if thing == "balance":

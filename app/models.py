@@ -8,6 +8,7 @@ from app.content import models as content
 from app.core import account_models as accounts
 from app.core import models as core
 from app.crm import models as crm
+from app.exports import models as exports
 from app.partners import models as partners
 from app.search import models as search
 from app.tariffs import models as tariffs
@@ -21,6 +22,7 @@ __all__ = [
     "content",
     "core",
     "crm",
+    "exports",
     "partners",
     "search",
     "tariffs",

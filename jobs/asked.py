@@ -5,14 +5,15 @@ If Redis is away at that moment, the timetable has them done all the same.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 from flask import Flask
 from rq import Queue
 
 from app.charging.trials.asking import ASKED
 from app.core import events
+from app.exports import background as exports
 from jobs import tasks
 
 _TIMEOUT = timedelta(minutes=5)
@@ -20,16 +21,16 @@ _TIMEOUT = timedelta(minutes=5)
 
 def init_app(app: Flask) -> None:
     """Listen in this process. Idempotent per application: the newest one is served."""
-    events.replace_listener(ASKED, lambda event: _run_trial(app, event))
+    events.replace_listener(ASKED, lambda event: _run(app, tasks.run_tariff_trial, int(event["trial_id"])))
+    events.replace_listener(exports.ASKED, lambda event: _run(app, tasks.run_export, int(event["export_id"])))
 
 
-def _run_trial(app: Flask, event: dict[str, Any]) -> None:
-    trial_id = int(event["trial_id"])
+def _run(app: Flask, job: Callable[[int], object], number: int) -> None:
     Queue("default", connection=app.extensions["sync_redis"]).enqueue_call(
-        tasks.run_tariff_trial,
-        args=(trial_id,),
+        job,
+        args=(number,),
         timeout=int(_TIMEOUT.total_seconds()),
         result_ttl=0,
         failure_ttl=86_400,
-        job_id=f"{tasks.run_tariff_trial.__name__}-{trial_id}",
+        job_id=f"{job.__name__}-{number}",
     )

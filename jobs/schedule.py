@@ -69,6 +69,8 @@ TIMETABLE: tuple[Entry, ...] = (
     Entry(tasks.keep_roll_ups, timedelta(seconds=3)),
     Entry(tasks.check_roll_ups, timedelta(hours=24)),
     Entry(tasks.forget_sign_ins, timedelta(hours=6)),
+    Entry(tasks.run_exports, timedelta(seconds=5)),
+    Entry(tasks.expire_exports, timedelta(minutes=5), timeout=timedelta(minutes=30)),
     Entry(tasks.keep_partitions, timedelta(hours=6), timeout=timedelta(minutes=30)),
 )
 

@@ -23,7 +23,9 @@ from app.charging.upkeep import boot_recipe, diagnostics, firmware
 from app.core import admin_sessions, mail_delivery, partitions, settings, sms
 from app.core import redis as redis_clients
 from app.core.clock import utcnow
-from app.core.db import OWNER_ROLE, db, plain_url, transaction
+from app.core.db import OWNER_ROLE, db, plain_url, separate_transaction, transaction
+from app.exports import background as exports
+from app.exports import running as exports_running
 from jobs.beside import run_beside
 
 log = structlog.get_logger(__name__)
@@ -343,3 +345,36 @@ def forget_sign_ins() -> int:
     """Delete sign-ins and one-time links of admins that have been over for 90 days."""
     with transaction() as session:
         return admin_sessions.forget_old(session, now=utcnow())
+
+
+def run_export(job_id: int) -> bool:
+    """Write an export that somebody waits for, beside the other jobs; False if it has to wait its turn."""
+    with transaction() as session:
+        first = exports.due(session, now=utcnow(), limit=exports_running.AT_ONCE)
+    if job_id not in first:
+        return False
+    return run_beside(current_app._get_current_object(), finish_export, job_id)  # type: ignore[attr-defined]
+
+
+def finish_export(job_id: int) -> None:
+    """Write an export's file, with what its admin may see now."""
+    source = current_app.extensions["export_source"]
+    exports_running.run(separate_transaction, job_id=job_id, source=source, clock=utcnow)
+
+
+def run_exports() -> int:
+    """Take up the exports that nobody writes: those that had to wait, and those whose worker died."""
+    with transaction() as session:
+        due = exports.due(session, now=utcnow(), limit=exports_running.AT_ONCE)
+    return sum(run_export(job_id) for job_id in due)
+
+
+def expire_exports() -> int:
+    """Delete the files of exports that were kept long enough."""
+    expired = 0
+    while True:
+        with transaction() as session:
+            done = exports.expire(session, now=utcnow())
+        expired += done
+        if done < exports.BATCH:
+            return expired

@@ -210,6 +210,7 @@ class FaultsView(OffMenu, LiveList, BaseView):
         "zone.location.city",
         "state.connection_changed_at",
     )
+    export_list = ""  # what was tried, in words, is no charge point's column
     column_export_list = (
         "name",
         ("charge_point_id", "identifier"),

@@ -1,4 +1,4 @@
-"""`flask --app wsgi export LIST [--from ISO] [--to ISO] [--bom]`."""
+"""`flask --app wsgi export LIST [--from ISO] [--to ISO] [--columns A,B] [--bom]`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.core.db import db
+from app.exports.columns import UnknownColumn
 from app.exports.lists import LISTS
 from app.exports.stream import UnknownList, parse_moment, stream_csv, system_zone
 
@@ -22,22 +23,31 @@ def register(app: Flask) -> None:
     app.cli.add_command(export_command)
 
 
-@click.command("export", help=f"Write a list as CSV to standard output.\n\nLIST is one of: {', '.join(LISTS)}.")
+@click.command("export", help=f"Write a list as CSV to standard output.\n\nLIST is one of: {', '.join(sorted(LISTS))}.")
 @click.argument("list_name", metavar="LIST", default="")
 @click.option("--from", "start", metavar="ISO", help="Rows from this date or time on (2026-11-01, 2026-11-01T08:00).")
 @click.option("--to", "end", metavar="ISO", help="Rows before this date or time; a date is its midnight.")
+@click.option("--columns", metavar="A,B,…", help="Only these of the list's columns; they stay in the list's order.")
 @click.option("--bom", is_flag=True, help="Begin with a byte order mark, for spreadsheets that want one.")
 @with_appcontext
-def export_command(list_name: str, start: str | None, end: str | None, bom: bool) -> None:
+def export_command(list_name: str, start: str | None, end: str | None, columns: str | None, bom: bool) -> None:
     """Times without offset and dates are of the system's time zone (Settings > Timezone)."""
     session = db.session()
     output = sys.stdout.buffer
     try:
         in_zone = system_zone(session)
-        for chunk in stream_csv(session, list_name, start=_moment(start, in_zone), end=_moment(end, in_zone), bom=bom):
+        chosen = [name.strip() for name in columns.split(",") if name.strip()] if columns else None
+        for chunk in stream_csv(
+            session,
+            list_name,
+            start=_moment(start, in_zone),
+            end=_moment(end, in_zone),
+            bom=bom,
+            columns=chosen,
+        ):
             output.write(chunk)
         output.flush()
-    except (UnknownList, ValueError) as error:
+    except (UnknownList, UnknownColumn, ValueError) as error:
         click.echo(f"export: {error.args[0]}", err=True)
         sys.exit(1)
     except BrokenPipeError:

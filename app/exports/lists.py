@@ -1,49 +1,74 @@
-"""The lists that can be exported: what each row has, by which time it is chosen, in which order.
+"""The lists that can be exported, by the names of ``flask export``.
 
-The first columns of sessions, authorizations and transactions are a contract with other programs (product.md,
-"CSV"); columns are only ever added at the end.
+Headers are a contract with other programs: they never change, and columns are only ever added at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select
+from app.exports import activity, content, crm, house, money, sites, upkeep
+from app.exports.columns import ExportList
 
-from app.exports import activity, crm, partners, receipts, sites, tariffs, vouchers
-from app.exports.cells import Expression
-
-
-@dataclass(frozen=True)
-class ExportList:
-    """One list. ``query`` takes the base currency's code; ``time`` is what ``--from`` and ``--to`` are about."""
-
-    query: Callable[[str], Select[Any]]
-    id: Expression
-    time: ColumnElement[Any]
-
-
-LISTS: Mapping[str, ExportList] = {
-    "sessions": ExportList(activity.sessions, activity.SESSION_ID, activity.SESSION_TIME),
-    "authorizations": ExportList(
-        activity.authorizations, activity.Authorization.id, activity.Authorization.happened_at.expression
-    ),
-    "meter-readings": ExportList(
-        activity.meter_readings, activity.MeterReading.id, activity.MeterReading.received_at.expression
-    ),
-    "transactions": ExportList(
-        activity.transactions, activity.Transaction.id, activity.Transaction.created_at.expression
-    ),
-    "users": ExportList(crm.users, crm.User.id, crm.User.created_at.expression),
-    "charge-points": ExportList(sites.charge_points, sites.ChargePoint.id, sites.ChargePoint.created_at.expression),
-    "rfid-tags": ExportList(crm.rfid_tags, crm.RfidTag.id, crm.RfidTag.created_at.expression),
-    "locations": ExportList(sites.locations, sites.Location.id, sites.Location.created_at.expression),
-    "tariffs": ExportList(tariffs.tariffs, tariffs.Tariff.id, tariffs.Tariff.created_at.expression),
-    "actions": ExportList(activity.actions, activity.Action.id, activity.Action.created_at.expression),
-    "vouchers": ExportList(vouchers.vouchers, vouchers.Voucher.id, vouchers.Voucher.created_at.expression),
-    "ledger": ExportList(crm.ledger, crm.LedgerEntry.id, crm.LedgerEntry.at.expression),
-    "partners": ExportList(partners.partners, partners.Partner.id, partners.Partner.created_at.expression),
-    "receipts": ExportList(receipts.receipts, receipts.Receipt.id, receipts.Receipt.issued_at.expression),
+LISTS: dict[str, ExportList] = {
+    "sessions": activity.SESSIONS,
+    "authorizations": activity.AUTHORIZATIONS,
+    "reservations": activity.RESERVATIONS,
+    "actions": activity.ACTIONS,
+    "meter-readings": activity.METER_READINGS,
+    "transactions": money.TRANSACTIONS,
+    "users": crm.USERS,
+    "user-groups": crm.USER_GROUPS,
+    "rfid-tags": crm.RFID_TAGS,
+    "payment-methods": crm.PAYMENT_METHODS,
+    "ledger": crm.LEDGER,
+    "receipts": money.RECEIPTS,
+    "partners": crm.PARTNERS,
+    "charge-points": sites.CHARGE_POINTS,
+    "evses": sites.EVSES,
+    "charging-zones": sites.CHARGING_ZONES,
+    "locations": sites.LOCATIONS,
+    "location-images": sites.LOCATION_IMAGES,
+    "cp-templates": sites.TEMPLATES,
+    "cp-notices": sites.NOTICES,
+    "tags": sites.TAGS,
+    "unknown-stations": sites.UNKNOWN_STATIONS,
+    "station-models": sites.STATION_MODELS,
+    "configuration": sites.CONFIGURATION,
+    "firmware": upkeep.FIRMWARE,
+    "firmware-updates": upkeep.FIRMWARE_UPDATES,
+    "diagnostics": upkeep.DIAGNOSTICS,
+    "quirks": upkeep.DEVIATIONS,
+    "station-certificates": upkeep.CERTIFICATES,
+    "security-events": upkeep.SECURITY_EVENTS,
+    "hardware-status-logs": upkeep.HARDWARE_STATUS_LOGS,
+    "network-status-logs": upkeep.NETWORK_STATUS_LOGS,
+    "communication-logs": upkeep.COMMUNICATION_LOGS,
+    "stray-messages": upkeep.STRAY_MESSAGES,
+    "outages": upkeep.OUTAGES,
+    "tariffs": money.TARIFFS,
+    "tariff-groups": money.TARIFF_GROUPS,
+    "top-up-packages": money.TOP_UP_PACKAGES,
+    "vouchers": money.VOUCHERS,
+    "terms": content.TERMS,
+    "faq": content.FAQ,
+    "faq-categories": content.FAQ_CATEGORIES,
+    "admins": house.ADMINS,
+    "roles": house.ROLES,
+    "audit": house.AUDIT,
+    "mails": house.MAILS,
+    "sms": house.SMS,
+    "vat": house.VAT_RATES,
+    "currencies": house.CURRENCIES,
 }
+
+
+def of_model(model: type[Any]) -> ExportList | None:
+    """The list of a model's rows, if there is one."""
+    return next((found for found in LISTS.values() if found.model is model), None)
+
+
+def offer(name: str, found: ExportList) -> None:
+    """Have a page's own list on the command line too; a name that exists keeps its list."""
+    if all(known is not found for known in LISTS.values()):
+        LISTS.setdefault(name, found)

@@ -40,6 +40,10 @@ export function start() {
     if (choice) select(choice.dataset.select);
     const action = event.target.closest('[data-bulk-action]');
     if (action) openAction(action.dataset.bulkAction);
+    const pick = event.target.closest('[data-export-pick]');
+    if (pick) {
+      for (const box of pick.closest('form').elements.columns) box.checked = pick.dataset.exportPick === 'all' || 'shown' in box.dataset;
+    }
     const exporting = event.target.closest('[data-bulk-export]');
     if (exporting) {
       form().action = exporting.dataset.bulkExport;
