@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format types imports migrate migration check bench bench-lists bench-pricing lock clean install install-dev
+.PHONY: help run demo test lint format types imports migrate migration check bench bench-lists bench-dashboard bench-pricing lock clean install install-dev
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -61,6 +61,9 @@ bench: $(VENV)/.dev ## Measure ourselves beside the reference; writes bench/resu
 
 bench-lists: $(VENV)/.dev ## Measure every list with ten thousand rows; writes bench/lists.md
 	@$(BIN)/python -m bench.lists
+
+bench-dashboard: $(VENV)/.dev ## Measure the dashboard over a million sessions; writes bench/dashboard.md
+	@$(BIN)/python -m bench.dashboard
 
 bench-pricing: $(VENV)/.dev ## Measure pricing and “try on last month”; writes bench/pricing.md
 	@$(BIN)/python -m bench.pricing
