@@ -46,8 +46,9 @@ class CommandName(StrEnum):
     CLEAR_CACHE = "clear_cache"
     START_SESSION = "start_session"  # network_id, id_tag, session_id
     STOP_SESSION = "stop_session"  # session_id
-    GET_CONFIGURATION = "get_configuration"  # keys: list, empty for all
-    CHANGE_CONFIGURATION = "change_configuration"  # key, value
+    GET_CONFIGURATION = "get_configuration"  # keys: list, empty for all; base: all | configuration | summary
+    GET_REPORT = "get_report"  # components: [name], criteria: [problems | active | available | enabled]
+    CHANGE_CONFIGURATION = "change_configuration"  # key, value; attribute: actual | target | minimum | maximum
     CHANGE_PASSWORD = "change_password"  # noqa: S105 (a name) value: hexadecimal digits, sealed (app.charging.security.sealing)
     UPDATE_FIRMWARE = "update_firmware"  # update_id, location, retrieve_at; optional: retries, retry_interval_s,
     # install_at; signed: signing_certificate, signature
@@ -80,6 +81,7 @@ TITLES = {
     CommandName.START_SESSION: "Start session",
     CommandName.STOP_SESSION: "Stop session",
     CommandName.GET_CONFIGURATION: "Read configuration",
+    CommandName.GET_REPORT: "Read components",
     CommandName.CHANGE_CONFIGURATION: "Change configuration",
     CommandName.CHANGE_PASSWORD: "Change network password",
     CommandName.UPDATE_FIRMWARE: "Update firmware",

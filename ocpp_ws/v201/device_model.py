@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final
+
+from app.charging.upkeep.device_model import Described
 
 #: 1.6 key → component.variable
 NAMES_OF_16: Final[Mapping[str, str]] = {
@@ -93,3 +96,53 @@ def _actual(attributes: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
     """The attribute Actual, which is meant where no type is named; else the first there is."""
     listed = list(attributes)
     return next((each for each in listed if each.get("type", "Actual") == "Actual"), listed[0] if listed else {})
+
+
+# --- what is described (NotifyReport's reportData, 2.45 ReportDataType)
+
+_ATTRIBUTES: Final = {"Actual": "actual", "Target": "target", "MinSet": "minimum", "MaxSet": "maximum"}
+ATTRIBUTES_ON_WIRE: Final = {ours: theirs for theirs, ours in _ATTRIBUTES.items()}
+_MUTABILITY: Final = {"ReadOnly": "read_only", "WriteOnly": "write_only", "ReadWrite": "read_write"}
+
+
+def described(report: Iterable[Mapping[str, Any]]) -> list[Described]:
+    """What a NotifyReport says about each variable; the station's password is not among them."""
+    return [_described(data, key) for data in report if (key := name_of(data)) != PASSWORD]
+
+
+def _described(data: Mapping[str, Any], key: str) -> Described:
+    component, variable = data.get("component") or {}, data.get("variable") or {}
+    evse = component.get("evse") or {}
+    traits = data.get("variableCharacteristics") or {}
+    return Described(
+        key=key,
+        component=str(component.get("name", "")),
+        component_instance=component.get("instance") or None,
+        network_id=evse.get("id"),
+        connector_number=evse.get("connectorId"),
+        variable=str(variable.get("name", "")),
+        variable_instance=variable.get("instance") or None,
+        data_type=traits.get("dataType"),
+        unit=traits.get("unit"),
+        minimum=_number(traits.get("minLimit")),
+        maximum=_number(traits.get("maxLimit")),
+        allowed_values=traits.get("valuesList"),
+        supports_monitoring=bool(traits.get("supportsMonitoring")),
+        attributes={
+            _ATTRIBUTES[kind]: {
+                "value": attribute.get("value"),
+                "mutability": _MUTABILITY.get(str(attribute.get("mutability", "ReadWrite")), "read_write"),
+                "persistent": bool(attribute.get("persistent")),
+                "constant": bool(attribute.get("constant")),
+            }
+            for attribute in data.get("variableAttribute") or ()
+            if (kind := str(attribute.get("type", "Actual"))) in _ATTRIBUTES
+        },
+    )
+
+
+def _number(value: Any) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    number = Decimal(str(value))
+    return number if number.is_finite() else None

@@ -4,39 +4,40 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy.orm import Session
+
 from app.charging.upkeep.configuration import Report, keep_report
+from app.charging.upkeep.device_model import MOST_VARIABLES, keep_descriptions
 from ocpp_ws.connection import StationConnection
 from ocpp_ws.served import now_of, served
-from ocpp_ws.v201.device_model import PASSWORD, reported_keys
-
-#: variables of one report, and reports that are under way on a connection
-MOST_VARIABLES = 5_000
-MOST_REPORTS = 4
+from ocpp_ws.v201.device_model import PASSWORD, described, reported_keys
+from ocpp_ws.v201.parts import Wanted, gather, wanted_by
 
 
 def notify_report(connection: StationConnection, payload: dict[str, Any]) -> dict[str, Any]:
     """Gather a part; keep the whole when no more is to come.
 
-    A report of which a part is missing is kept for what it has: it says nothing of the variables it does not name.
+    Only a full inventory of which no part is missing says that what it does not name is not there.
     """
     of = served(connection)
-    parts: dict[int, dict[int, list[dict[str, Any]]]] = of.notes.setdefault("reports", {})
-    request_id = payload["requestId"]
-    report = parts.setdefault(request_id, {})
-    report[payload["seqNo"]] = [
-        entry for entry in reported_keys(payload.get("reportData") or ()) if entry["key"] != PASSWORD
-    ]
-    while len(parts) > MOST_REPORTS:
-        del parts[next(iter(parts))]
-    if payload.get("tbc") and sum(map(len, report.values())) < MOST_VARIABLES:
+    found = gather(of, "report", payload, payload.get("reportData") or (), most=MOST_VARIABLES)
+    if found is None:
         return {}
-    del parts[request_id]
-    keys = [entry for number in sorted(report) for entry in report[number]]
-    complete = not payload.get("tbc") and sorted(report) == list(range(len(report)))
     station, now = of.station, now_of(connection)
-    of.transact(
-        lambda session: keep_report(
-            session, station.id, station.partner_id, Report(keys, whole=complete and bool(keys)), now=now
+    everything = found.whole and bool(found.entries) and wanted_by(payload["requestId"]) is Wanted.FULL
+    keys = [entry for entry in reported_keys(found.entries) if entry["key"] != PASSWORD]
+    descriptions = described(found.entries)
+
+    def keep(session: Session) -> None:
+        keep_report(session, station.id, station.partner_id, Report(keys, whole=everything), now=now)
+        keep_descriptions(
+            session,
+            charge_point_id=station.id,
+            partner_id=station.partner_id,
+            described=descriptions,
+            whole=everything,
+            now=now,
         )
-    )
+
+    of.transact(keep)
     return {}

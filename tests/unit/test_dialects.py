@@ -89,15 +89,33 @@ REQUESTS = [
     (CommandName.DATA_TRANSFER, {"vendor": "acme", "message": "hello", "data": "x"}),
     (CommandName.RAW, {"action": "ClearCache", "payload": {}}),
 ]
+#: for which OCPP 1.6 has nothing
+REQUESTS_OF_201 = [
+    (CommandName.GET_REPORT, {"components": ["EVSE", "Connector"]}),
+    (CommandName.GET_REPORT, {"criteria": ["problems", "enabled"]}),
+]
 
 
 def test_every_command_is_tried():
-    assert {name for name, _ in REQUESTS} == set(CommandName)
-    assert set(MESSAGES_16) == set(MESSAGES_201) == set(CommandName) - {CommandName.RAW}
+    only_201 = {name for name, _ in REQUESTS_OF_201}
+    assert {name for name, _ in REQUESTS} | only_201 == set(CommandName)
+    assert set(MESSAGES_201) == set(CommandName) - {CommandName.RAW}
+    assert set(MESSAGES_16) == set(MESSAGES_201) - only_201
 
 
-@pytest.mark.parametrize(("name", "request_"), REQUESTS)
-@pytest.mark.parametrize(("version", "messages"), [("1.6", MESSAGES_16), ("2.0.1", MESSAGES_201)])
+@pytest.mark.parametrize(("name", "request_"), REQUESTS_OF_201)
+def test_what_16_does_not_have_is_refused_with_a_reason(name, request_):
+    with pytest.raises(outgoing.NotInThisVersion, match="no such command"):
+        outgoing.build(MESSAGES_16, "1.6", name, request_)
+
+
+@pytest.mark.parametrize(
+    ("version", "messages", "name", "request_"),
+    [
+        *(("1.6", MESSAGES_16, *each) for each in REQUESTS),
+        *(("2.0.1", MESSAGES_201, *each) for each in [*REQUESTS, *REQUESTS_OF_201]),
+    ],
+)
 def test_commands_fit_the_schema_of_their_version(version, messages, name, request_):
     action, payload = outgoing.build(messages, version, name, request_)
     assert action in codec.known_actions(version)

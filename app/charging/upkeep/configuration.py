@@ -33,6 +33,10 @@ _LONGEST_STORED_KEY = 255
 _LONGEST_STORED_VALUE = 10_000
 
 
+_BASES = {"all": "All keys", "configuration": "All that can be set", "summary": "Summary"}
+ACTUAL = "actual"
+
+
 # --- verbs
 
 
@@ -44,18 +48,24 @@ def read_configuration(
     actor: Admin | None,
     now: datetime,
     keys: Sequence[str] = (),
+    base: str = "all",
     recipe: str | None = None,
 ) -> Action:
     """Ask the station for its keys, all of them unless some are named. Raises NotManaged and ReasonRequired.
 
+    ``base``, of a station with a device model: all, configuration (what can be set) or summary (problems).
     ``recipe`` marks the request as a step of the boot recipe (``app.charging.upkeep.boot_recipe``).
     """
     return commands.request_command(
         session,
         charge_point=charge_point,
         name=CommandName.GET_CONFIGURATION,
-        request={"keys": list(keys), **({"recipe": recipe} if recipe else {})},
-        info=", ".join(keys) or "All keys",
+        request={
+            "keys": list(keys),
+            **({"base": base} if base != "all" else {}),
+            **({"recipe": recipe} if recipe else {}),
+        },
+        info=", ".join(keys) or _BASES[base],
         reason=reason,
         actor=actor,
         now=now,
@@ -71,12 +81,14 @@ def change_configuration(
     reason: str,
     actor: Admin | None,
     now: datetime,
+    attribute: str = ACTUAL,
     recipe: str | None = None,
 ) -> Action:
     """Ask the station to change a key; its row is pending until the outcome is known. Flushes.
 
-    ``recipe`` as in ``read_configuration``. Raises InvalidChange (BadKey, BadValue, AuthorizationKeyRefused),
-    NotManaged and ReasonRequired.
+    ``attribute``, of a station with a device model: actual, target, minimum or maximum. ``recipe`` as in
+    ``read_configuration``. Raises InvalidChange (BadKey, BadValue, AuthorizationKeyRefused), NotManaged and
+    ReasonRequired.
     """
     key = check_key(key)
     value = check_value(key, value)
@@ -85,12 +97,19 @@ def change_configuration(
         session,
         charge_point=charge_point,
         name=CommandName.CHANGE_CONFIGURATION,
-        request={"key": key, "value": value, **({"recipe": recipe} if recipe else {})},
-        info=f"{key} = {value}",
+        request={
+            "key": key,
+            "value": value,
+            **({"attribute": attribute} if attribute != ACTUAL else {}),
+            **({"recipe": recipe} if recipe else {}),
+        },
+        info=f"{key} = {value}" if attribute == ACTUAL else f"{key}, {attribute} = {value}",
         reason=reason,
         actor=actor,
         now=now,
     )
+    if attribute != ACTUAL:
+        return action
     wanted = {
         "wanted_value": value,
         "status": ConfigurationStatus.PENDING,

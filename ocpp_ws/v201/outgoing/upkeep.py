@@ -10,10 +10,16 @@ from app.charging.commands import Answer, CommandName
 from app.core.models import ActionStatus
 from ocpp_ws.common_calls import get_log, read_log
 from ocpp_ws.outgoing import NotInThisVersion, Outgoing, Payload, present
-from ocpp_ws.v201.device_model import NoSuchName, name_of, parse_name
+from ocpp_ws.v201.device_model import ATTRIBUTES_ON_WIRE, NoSuchName, name_of, parse_name
+from ocpp_ws.v201.parts import Wanted
 
-#: of GetBaseReport: they only have to differ
-_report_ids = itertools.count(int(time.time()) % 1_000_000_000)
+_report_ids = itertools.count(int(time.time()) % 100_000_000)
+_BASES = {
+    "all": (Wanted.FULL, "FullInventory"),
+    "configuration": (Wanted.CONFIGURATION, "ConfigurationInventory"),
+    "summary": (Wanted.SUMMARY, "SummaryInventory"),
+}
+_CRITERIA = {"problems": "Problem", "active": "Active", "available": "Available", "enabled": "Enabled"}
 
 _SET = {
     "Accepted": ("accepted", ActionStatus.ACCEPTED),
@@ -32,11 +38,29 @@ def _parsed(name: str) -> dict[str, Any]:
         raise NotInThisVersion(str(error)) from error
 
 
+def report_number(wanted: Wanted) -> int:
+    """A number for a request of a report: they only have to differ, and say what was asked for."""
+    return next(_report_ids) * 10 + wanted
+
+
 def _read_request(request: Payload) -> Payload:
     keys = request.get("keys")
     if keys:
         return {"getVariableData": [_parsed(key) for key in keys]}
-    return {"requestId": next(_report_ids), "reportBase": "FullInventory"}
+    wanted, base = _BASES[request.get("base") or "all"]
+    return {"requestId": report_number(wanted), "reportBase": base}
+
+
+def _report_request(request: Payload) -> Payload:
+    components = [{"component": {"name": name}} for name in request.get("components") or ()]
+    criteria = [_CRITERIA[each] for each in request.get("criteria") or ()]
+    return present(
+        {
+            "requestId": report_number(Wanted.CHOSEN),
+            "componentVariable": components or None,
+            "componentCriteria": criteria or None,
+        }
+    )
 
 
 def _read_answer(response: Payload) -> Answer:
@@ -53,9 +77,12 @@ def _read_answer(response: Payload) -> Answer:
     return Answer(ActionStatus.ANSWERED, response, facts={"keys": keys, "unknown": unknown})
 
 
-def set_variable(name: str, value: str) -> Payload:
-    """A SetVariables of one variable's actual value. Raises NotInThisVersion."""
-    return {"setVariableData": [{"attributeValue": value, **_parsed(name)}]}
+def set_variable(name: str, value: str, attribute: str | None = None) -> Payload:
+    """A SetVariables of one attribute, the actual value unless another is named. Raises NotInThisVersion."""
+    data = {"attributeValue": value, **_parsed(name)}
+    if attribute is not None and attribute != "actual":
+        data["attributeType"] = ATTRIBUTES_ON_WIRE[attribute]
+    return {"setVariableData": [data]}
 
 
 def read_set(response: Payload) -> Answer:
@@ -87,7 +114,10 @@ MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.GET_CONFIGURATION: Outgoing(
         lambda r: "GetVariables" if r.get("keys") else "GetBaseReport", _read_request, _read_answer
     ),
-    CommandName.CHANGE_CONFIGURATION: Outgoing("SetVariables", lambda r: set_variable(r["key"], r["value"]), read_set),
+    CommandName.CHANGE_CONFIGURATION: Outgoing(
+        "SetVariables", lambda r: set_variable(r["key"], r["value"], r.get("attribute")), read_set
+    ),
+    CommandName.GET_REPORT: Outgoing("GetReport", _report_request),
     CommandName.UPDATE_FIRMWARE: Outgoing("UpdateFirmware", _update, _read_update),
     CommandName.GET_DIAGNOSTICS: Outgoing("GetLog", get_log, read_log),
     CommandName.GET_LOG: Outgoing("GetLog", get_log, read_log),
