@@ -58,12 +58,16 @@ check: lint types imports $(VENV)/.dev ## The gate: format, lint, types, imports
 
 bench: $(VENV)/.dev ## Measure ourselves beside the reference; writes bench/results.md
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.search
 
 bench-lists: $(VENV)/.dev ## Measure every list with ten thousand rows; writes bench/lists.md
 	@$(BIN)/python -m bench.lists
 
 bench-dashboard: $(VENV)/.dev ## Measure the dashboard over a million sessions; writes bench/dashboard.md
 	@$(BIN)/python -m bench.dashboard
+
+bench-search: $(VENV)/.dev ## Measure the universal search over a million records; writes bench/search.md
+	@$(BIN)/python -m bench.search
 
 bench-pricing: $(VENV)/.dev ## Measure pricing and “try on last month”; writes bench/pricing.md
 	@$(BIN)/python -m bench.pricing
