@@ -13,6 +13,7 @@ from admin_views.activity.sessions import ANONYMOUS, linked
 from admin_views.assets.charge_point_lists import at_location
 from admin_views.assets.parts import ChoiceWhere, LiveList, TextWhere, YesNoWhere
 from admin_views.base import BaseView, Facts, Related, pill, url_if
+from admin_views.crm.tag_links import tag_link
 from admin_views.widgets import cells
 from app.assets.models import ChargePoint, ChargingZone, Evse
 from app.charging.authorizations import find_tag, reason_label
@@ -109,6 +110,7 @@ class AuthorizationView(LiveList, BaseView):
         "reason": reason,
         "result": result,
         "charge_point": lambda v, c, m, n: m.charge_point,
+        "id_tag": tag_link,
     }
     column_sortable_list = ("id", ("user", "user.last_name"), "happened_at", "source", "id_tag", "result")
     column_default_sort = ("id", True)

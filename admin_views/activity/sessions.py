@@ -19,6 +19,7 @@ from admin_views.assets.charge_point_lists import SESSION_COLUMNS
 from admin_views.assets.parts import LiveList
 from admin_views.assets.start_session import USERS
 from admin_views.base import BaseView, Outcome, RemoteAction, pill
+from admin_views.crm.tag_links import tag_link
 from admin_views.widgets import cells
 from admin_views.widgets.chrome import icon
 from app.assets.models import ChargePoint, ChargingZone, Evse
@@ -174,6 +175,7 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
         "currency": "Currency",
     }
     column_pills = ("status",)
+    column_formatters_detail = {"id_tag": tag_link}
     column_formatters = {
         "user": user,
         "payment_status": payment,

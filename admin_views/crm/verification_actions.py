@@ -185,7 +185,7 @@ PROFILE_ACTIONS = (
         available=lambda user: user.erased_at is None,
         refusals=(erasure.CannotErase,),
         help="Removes e-mail, names, phone, address, car, RFID tags and payment methods for good, also from the logs. "
-        "Charging sessions, balance history, transactions and receipts stay, without a name, as the law has it. "
+        "Charging sessions, balance history and transactions stay without a name, receipts as they were issued. "
         "The account is disabled. This cannot be undone.",
     ),
 )

@@ -18,8 +18,8 @@ from app.core.models import Action
 from app.crm import verbs
 from app.crm.models import RfidTag, RfidTagStatus
 from tests.support import factories_crm as make
-from tests.support.factories_crm import Visitor
-from tests.support.factories_dashboard import make_station, make_zone
+from tests.support.factories_crm import NOW, Visitor
+from tests.support.factories_dashboard import make_session, make_station, make_zone
 
 LIST = "/crm/rfid-tags/"
 
@@ -173,3 +173,26 @@ def test_deleting_a_tag_keeps_its_user(olga: Visitor, session: Session) -> None:
     assert olga.send(f"{LIST}delete/", {"id": str(tag.id)}).location == LIST
     session.rollback()
     assert session.scalars(select(RfidTag)).all() == []
+
+
+def test_the_tag_is_a_link_where_it_was_used(olga: Visitor, session: Session) -> None:
+    """On the page of the authorization and of the session, whatever the case it was sent in."""
+    alex = make.user(session)
+    tag = make.tag(session, alex, "04FF01")
+    evse = make_station(session, make_zone(session)).evses[0]
+    charge = make_session(session, evse, started_at=NOW, user_id=alex.id, id_tag="04ff01")
+    nobodys = make_session(session, evse, started_at=NOW, id_tag="04FF99")
+    session.commit()
+    address = "/activity/charging-sessions/details/?id="
+    assert f'<a href="/crm/rfid-tags/details/?id={tag.id}">04ff01</a>' in olga.get(f"{address}{charge.id}").text
+    page = olga.get(f"{address}{nobodys.id}").text
+    assert "04FF99" in page and "/crm/rfid-tags/details/" not in page
+
+
+def test_a_tag_is_given_to_nobody_who_was_erased(olga: Visitor, session: Session) -> None:
+    gone = make.user(session, "erased-1@erased.invalid", erased_at=NOW)
+    session.commit()
+    fields = {"tag_id": "04AA", "status": "active", "user": str(gone.id)}
+    answer = olga.send("/crm/rfid-tags/new/", fields)
+    assert answer.status_code == 422
+    assert "was erased" in answer.text
