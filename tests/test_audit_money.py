@@ -29,6 +29,7 @@ from app.billing.models import (
 from app.billing.payments import methods, orders, perform
 from app.billing.payments.orders import Subject
 from app.billing.payments.test_processor import card_of
+from app.charging import price_versions
 from app.charging.lifecycle import PaymentStatus
 from app.charging.models import ChargingSession
 from app.core import settings
@@ -99,6 +100,8 @@ class Books:
             payment_method_id=card.id,
         )
         self.people.session.add(row)
+        self.people.session.flush()
+        price_versions.keep_history(self.people.session)
         self.people.session.commit()
         return row.id
 
@@ -175,6 +178,20 @@ def test_books_that_agree_have_no_difference(books: Books, plot: Session) -> Non
 
 #: what is planted, and what the audit says of it
 PLANTED: dict[str, tuple[str, str]] = {
+    "the price is edited in place": (
+        "UPDATE charging_session SET total_gross = 3.26, total_net = 2.72, total_vat = 0.54 WHERE id = {card_session}",
+        "Session {card_session} (user {user}): it costs 3.26 EUR, version 1 of its price says 4.26 for user {user}.",
+    ),
+    "a version of the price is skipped": (
+        "UPDATE charging_session SET price_version = 3 WHERE id = {card_session}",
+        "Session {card_session}: its price has version 3, but 1 are kept, the last of them 1.",
+    ),
+    "a correction gave back what no version says": (
+        "UPDATE transaction SET correction = 1, idempotency_key = 'session:{card_session}:v1:refund:{capture}'"
+        " WHERE id = {refund}",
+        "Session {card_session}, version 1: 0.00 EUR were to be given back and 0.00 withdrawn; its transactions give"
+        " back 1.00 and withdraw 0.00.",
+    ),
     "a line is changed": (
         "UPDATE charging_session SET price_lines = jsonb_set(price_lines, '{{0,amount}}', '\"9.00\"')"
         " WHERE id = {card_session}",

@@ -120,9 +120,7 @@ def upgrade() -> None:
         ["session_id"],
         postgresql_where=sa.text("correction IS NOT NULL"),
     )
-    op.add_column(
-        "receipt_line", sa.Column("price_version", sa.Integer(), server_default=sa.text("1"), nullable=False)
-    )
+    op.add_column("receipt_line", sa.Column("price_version", sa.Integer(), server_default=sa.text("1"), nullable=False))
     op.drop_index("uq_receipt_line_session_once", table_name="receipt_line")
     op.create_index(
         "uq_receipt_line_session_once",

@@ -67,7 +67,9 @@ def _belonging(statement: Select[Any], before: datetime | None, *, corrected: bo
 
     ``corrected``: instead those that are on one, of which a correction asks more, or asks another driver.
     """
-    on_receipt: ColumnElement[bool] = exists().where(ReceiptLine.session_id == ChargingSession.id, ReceiptLine.kind == ReceiptKind.RECEIPT)
+    on_receipt: ColumnElement[bool] = exists().where(
+        ReceiptLine.session_id == ChargingSession.id, ReceiptLine.kind == ReceiptKind.RECEIPT
+    )
     if corrected:
         on_receipt = ~and_(
             ChargingSession.price_version > 1,
