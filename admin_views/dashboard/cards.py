@@ -24,6 +24,8 @@ REVENUE = "revenue-"
 #: sessions of Demo stations are not counted
 NOT_DEMO = Where("Demo", "0")
 TOP_CITIES = 3
+#: what is shown as 0.0%
+_NO_CHANGE = 0.0005
 TOP_POWERS = 6
 
 
@@ -212,6 +214,8 @@ class Board:
     ) -> Shown:
         comparison = figure.comparison
         ratio = figure.change
+        if ratio is not None and abs(ratio) < _NO_CHANGE:
+            ratio = 0.0  # "-0.0%" in red would say that something fell
         before = comparison.preceding
         return Shown(
             card,
