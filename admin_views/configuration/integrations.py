@@ -38,7 +38,8 @@ class Card:
     def state(self) -> tuple[str, str]:
         """Colour and words."""
         if self.missing:
-            return ("red", "Cannot work") if self.in_use else ("secondary", "Not set up")
+            chosen = self.integration.selected is not None and self.in_use
+            return ("red", "Cannot work") if chosen else ("secondary", "Not set up")
         if self.test is not None and not self.test.works:
             return "red", "Failing"
         if self.integration.selected and not self.in_use:
