@@ -8,6 +8,7 @@ from markupsafe import Markup
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import joinedload
 
+from admin_views import formats
 from admin_views.activity.authorization_words import advice_of
 from admin_views.activity.sessions import ANONYMOUS, linked
 from admin_views.assets.charge_point_lists import at_location
@@ -48,6 +49,8 @@ def user(view: Any, context: Any, obj: Authorization, name: str) -> Any:
 
 def place(view: Any, context: Any, obj: Authorization, name: str) -> Any:
     """EVSE or charge point, with the location, as the manual shows it."""
+    if obj.charge_point is None:  # sold by the partner whose page it is
+        return formats.NOTHING
     location = linked(obj.charge_point.zone.location)
     if obj.evse is not None:
         return Markup("EVSE ID: {} ({}) {}").format(linked(obj.evse), linked(obj.charge_point), location)

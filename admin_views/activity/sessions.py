@@ -67,8 +67,13 @@ def total(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
 
 
 def evse(view: Any, context: Any, obj: ChargingSession, name: str) -> Any:
-    """EVSE and location, one below the other, as the manual shows them; the charge point's name on hover."""
+    """EVSE and location, one below the other, as the manual shows them; the charge point's name on hover.
+
+    To a partner that has sold the station nothing of it is known any more.
+    """
     station = obj.charge_point
+    if station is None or obj.evse is None:
+        return formats.NOTHING
     parts = [obj.evse.type.label]
     if obj.evse.max_power_w:
         parts.append(str(formats.power(obj.evse.max_power_w)))
@@ -222,7 +227,7 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
         ("tariff", "tariff_name"),
         ("duration_s", lambda obj: duration_of(obj, now=utcnow()) or timedelta(0) if obj.started_at else None),
         ("charge_point", "charge_point.name"),
-        ("location", lambda obj: formats.translated(obj.charge_point.zone.location.name)),
+        ("location", lambda obj: formats.translated(cells.follow(obj, "charge_point.zone.location.name") or {})),
         ("started_by", "source"),
         "stop_reason",
         "failure_reason",

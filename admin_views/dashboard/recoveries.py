@@ -93,8 +93,8 @@ class RecoveryView(_HistoryView):
         "id",
         "began_at",
         "ended_at",
-        ("charge_point", lambda obj: obj.charge_point.name),
-        ("charge_point_id", lambda obj: obj.charge_point.identifier),
+        ("charge_point", "charge_point.name"),
+        ("charge_point_id", "charge_point.identifier"),
         ("at_fault", fault_texts.part_at_fault),
         "error_code",
         "error_info",
@@ -140,8 +140,8 @@ class OutageView(_HistoryView):
     column_filters = ("began_at", "ended_at", *of_station(Outage))
     column_export_list = (
         "id",
-        ("charge_point", lambda obj: obj.charge_point.name),
-        ("charge_point_id", lambda obj: obj.charge_point.identifier),
+        ("charge_point", "charge_point.name"),
+        ("charge_point_id", "charge_point.identifier"),
         "began_at",
         "ended_at",
         "mailed_at",
