@@ -614,7 +614,7 @@ def test_issue_now_takes_everything_paid_so_far_once(session: Session) -> None:
 
 DAMAGES = [
     ("UPDATE receipt SET total_gross = total_gross + 1, total_net = total_net + 1", "its lines add up to 12 = 10 + 2"),
-    ("UPDATE charging_session SET total_gross = 13, total_net = 11", "but the session cost 13 = 11 + 2 EUR"),
+    ("UPDATE charging_session SET total_gross = 13, total_net = 11", "but version 1 of its price is 13 EUR"),
     ("UPDATE receipt SET number = 9", "has no number between 0 and the one after 8"),
     ("UPDATE receipt_counter SET last_number = 5", "counts up to 5, but its last receipt has number 1"),
     ("UPDATE charging_session SET payment_status = 'outstanding'", "which is outstanding"),
