@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint format types imports migrate migration check bench bench-lists bench-dashboard bench-pricing lock clean install install-dev
+.PHONY: help run demo test lint format types imports migrate migration check bench bench-lists bench-dashboard bench-pricing bench-exports lock clean install install-dev
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 16
@@ -58,7 +58,11 @@ check: lint types imports $(VENV)/.dev ## The gate: format, lint, types, imports
 
 bench: $(VENV)/.dev ## Measure ourselves beside the reference; writes bench/results.md
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.exports
 	@$(BIN)/python -m bench.search
+
+bench-exports: $(VENV)/.dev ## Measure the CSV of a million sessions beside PostgreSQL's COPY; writes bench/exports.md
+	@$(BIN)/python -m bench.exports
 
 bench-lists: $(VENV)/.dev ## Measure every list with ten thousand rows; writes bench/lists.md
 	@$(BIN)/python -m bench.lists

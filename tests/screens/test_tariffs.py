@@ -102,9 +102,9 @@ def test_the_csv_has_stable_columns_and_the_whole_list(olga: Visitor, session: S
     rows = list(csv.DictReader(io.StringIO(olga.get(f"{LIST}export/csv/").get_data(as_text=True))))
     row = next(row for row in rows if "cmd" in row["name"])
     assert row["name"] == "'=cmd()"
-    assert row["price_per_minute"] == "0.200000"
-    assert (row["price"], row["currency"], row["type"]) == ("€0.20/min, €0.20/kWh", "EUR", "duration_energy")
-    assert (row["applies_to"], row["tariff_groups"], row["max_minutes"]) == ("Fleet", "AC", "90")
+    assert (row["price_per_minute"], row["price_per_kwh"]) == ("0.2", "0.2")
+    assert (row["currency"], row["type"], row["is_base"]) == ("EUR", "duration_energy", "false")
+    assert (row["user_groups"], row["tariff_groups"], row["max_minutes"]) == ("Fleet", "AC", "90")
     assert len(rows) == 2
 
 
