@@ -8,6 +8,7 @@ from decimal import Decimal
 from html import unescape
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy.orm import Session
@@ -19,7 +20,8 @@ from app.charging.models import ChargingSession
 from app.core.models import Action, ActionStatus, Admin
 from tests.support.factories_assets import NOW, make_session, make_station, make_tariff_group, make_user
 from tests.support.factories_crm import tariff
-from tests.support.factories_dashboard import Visitor, make_admin, signed_in
+from tests.support.factories_dashboard import Visitor, make_admin, make_partner, signed_in
+from tests.support.partners import hand_over_everything, partner_admin
 
 SESSIONS = "/activity/charging-sessions/"
 
@@ -234,3 +236,30 @@ def test_the_log_names_and_links_what_was_done_to_whom(olga: Visitor, charged: C
     assert f"{SESSIONS}details/?id={charged.id}" in page.get_data(as_text=True)
     assert "Charging Session" in words(page) and "4.26 → 3.26 EUR" in words(page)
     assert "Credit" not in words(olga.get("/activity/actions/?flt0_kind_is=transaction"))
+
+
+# --- partners
+
+
+def test_a_partner_sees_its_sessions_timeline_and_versions_without_names_and_reasons(
+    olga: Visitor,
+    session: Session,
+    clean: Flask,
+    charged: ChargingSession,
+    cleaner: psycopg.Connection[Any],
+) -> None:
+    fields = dialog(olga, "credit", charged)
+    send(olga, "credit", charged, amount="1.00", reason="Alex complained", **fields)
+    partner = make_partner(session)
+    session.commit()
+    hand_over_everything(cleaner, partner.id)
+    owner = signed_in(clean, partner_admin(session, partner.id))
+    page = words(owner.get(f"{SESSIONS}details/?id={charged.id}"))
+    timeline = words(owner.htmx(f"{SESSIONS}timeline/?id={charged.id}"))
+    assert "Versions of the price" in page and "Charging started" in timeline
+    for text in (page, timeline):
+        for closed in ("Petkov", "alex@example.com", "balance then", "Credit…"):
+            assert closed not in text, closed
+    assert "Alex complained" not in page.partition("Versions of the price")[2].partition("Payment")[0]
+    for name in ("credit", "change_tariff", "assign_user"):
+        assert owner.get(f"{SESSIONS}effect/{name}/?id={charged.id}").status_code == 403
