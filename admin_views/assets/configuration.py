@@ -13,10 +13,11 @@ from markupsafe import Markup
 from wtforms import StringField, validators
 from wtforms.widgets import TextInput
 
-from admin_views.base import ReasonForm, RemoteAction
+from admin_views.base import ChoiceField, ReasonForm, RemoteAction
 from app.assets.models import ChargePoint
 from app.charging.commands import NotManaged
-from app.charging.upkeep import boot_recipe, configuration
+from app.charging.models import DeviceVariable
+from app.charging.upkeep import boot_recipe, configuration, device_model
 from app.charging.upkeep.configuration_keys import (
     LONGEST_KEY,
     LONGEST_VALUE,
@@ -32,6 +33,22 @@ from app.core.db import db
 from app.core.models import Action, Admin
 
 GROUP = "Configuration"
+ATTRIBUTES = {
+    "actual": "Present value",
+    "target": "Target",
+    "minimum": "Minimum set",
+    "maximum": "Maximum set",
+}
+TYPES = {
+    "string": "Text",
+    "decimal": "Number",
+    "integer": "Whole number",
+    "dateTime": "Date and time",
+    "boolean": "true or false",
+    "OptionList": "One of a list",
+    "SequenceList": "Several of a list, in order",
+    "MemberList": "Several of a list",
+}
 
 
 class Suggested(TextInput):
@@ -56,6 +73,7 @@ class ChangeForm(ReasonForm):
         description="As the charge point calls it, e.g. HeartbeatInterval.",
         render_kw={"maxlength": LONGEST_KEY, "autocomplete": "off", "spellcheck": "false"},
     )
+    attribute = ChoiceField("Attribute", choices=list(ATTRIBUTES.items()), default=configuration.ACTUAL)
     value = StringField(
         "New value",
         [validators.Length(max=LONGEST_VALUE)],
@@ -65,7 +83,10 @@ class ChangeForm(ReasonForm):
     def __init__(self, formdata: Any = None, obj: ChargePoint | None = None, **options: Any) -> None:
         super().__init__(formdata, obj=None, **options)
         self.key.flags.required = True
+        self.variable: DeviceVariable | None = None
+        self.charge_point = obj
         asked = request.args.get("key", "").strip().replace("\x00", "")[:LONGEST_KEY]
+        self._describe(asked or (self.key.data or "").strip())
         if not asked:
             return
         self.key.render_kw = {**self.key.render_kw, "readonly": True}
@@ -76,24 +97,66 @@ class ChangeForm(ReasonForm):
             if obj is not None:
                 self.value.data = configuration.current_value(db.session(), charge_point_id=obj.id, key=asked)
 
+    def _describe(self, key: str) -> None:
+        """What the station says the variable takes; without a device model there is one attribute only."""
+        if self.charge_point is not None and key:
+            self.variable = device_model.variable(db.session(), charge_point_id=self.charge_point.id, key=key)
+        known = self.variable
+        settable = [each for each in ATTRIBUTES if known is not None and device_model.is_settable(known, each)]
+        if known is None or len(settable) < 2:
+            del self.attribute
+        else:
+            self.attribute.choices = [(each, ATTRIBUTES[each]) for each in settable]
+        if known is not None:
+            takes = [TYPES.get(known.data_type or "", ""), known.unit or "", known.allowed_values or ""]
+            self.value.description = " · ".join(part for part in takes if part)
+
+    @property
+    def chosen_attribute(self) -> str:
+        """Which attribute is to be set."""
+        return str(self.attribute.data) if "attribute" in self else configuration.ACTUAL
+
     def validate(self, extra_validators: Any = None) -> bool:
         """What no charge point can take is not sent."""
         valid: bool = super().validate(extra_validators)
         for field, check in (
             (self.key, lambda: check_key(self.key.data or "")),
             (self.value, lambda: check_value(self.key.data or "", self.value.data or "")),
+            (self.value, self._check_variable),
         ):
             try:
                 check()
-            except InvalidChange as mistake:
+            except (InvalidChange, device_model.BadVariableValue) as mistake:
                 field.errors = [*field.errors, str(mistake)]
                 return False
         return valid
 
+    def _check_variable(self) -> None:
+        if self.variable is not None:
+            device_model.check_variable_value(self.variable, self.value.data or "")
+
+
+class ReadForm(ReasonForm):
+    """How much of a device model."""
+
+    base = ChoiceField(
+        "What",
+        choices=[("all", "Everything"), ("configuration", "All that can be set"), ("summary", "Summary")],
+        default="all",
+    )
+
+    def __init__(self, formdata: Any = None, obj: ChargePoint | None = None, **options: Any) -> None:
+        super().__init__(formdata, obj=None, **options)
+        if obj is None or not device_model.has_model(db.session(), charge_point_id=obj.id):
+            del self.base
+
 
 def read(obj: ChargePoint, form: Any, *, reason: str, actor: Admin) -> Action:
-    """Ask for all keys."""
-    return configuration.read_configuration(db.session(), charge_point=obj, reason=reason, actor=actor, now=utcnow())
+    """Ask for all keys, or of a device model for a part."""
+    base = form.base.data if "base" in form else "all"
+    return configuration.read_configuration(
+        db.session(), charge_point=obj, base=base, reason=reason, actor=actor, now=utcnow()
+    )
 
 
 def change(obj: ChargePoint, form: ChangeForm, *, reason: str, actor: Admin) -> Action:
@@ -103,6 +166,7 @@ def change(obj: ChargePoint, form: ChangeForm, *, reason: str, actor: Admin) -> 
         charge_point=obj,
         key=form.key.data or "",
         value=form.value.data or "",
+        attribute=form.chosen_attribute,
         reason=reason,
         actor=actor,
         now=utcnow(),
@@ -118,6 +182,7 @@ ACTIONS = (
         "read_configuration",
         "Read Configuration",
         read,
+        form=ReadForm,
         icon="list-details",
         group=GROUP,
         available=_managed,
@@ -146,12 +211,26 @@ class ConfigurationMixin:
         """The tab's content; with ``part`` its table alone, as the search and live updates fetch it."""
         obj = self.get_one(request.args.get("id"))
         search = request.args.get("search", "").replace("\x00", "")[:100]
-        found = configuration.lines(self.db_session, charge_point_id=obj.id, search=search)
         table_only = request.args.get("part") == "table"
+        shown: dict[str, Any] = {}
+        if device_model.has_model(self.db_session, charge_point_id=obj.id):
+            branches = device_model.tree(self.db_session, charge_point_id=obj.id, search=search)
+            shown = {
+                "branches": branches,
+                "count": sum(len(branch.leaves) for branch in branches),
+                "attributes": ATTRIBUTES,
+                "types": TYPES,
+                "table": "assets/_device_model.html",
+            }
+        else:
+            shown = {
+                "lines": configuration.lines(self.db_session, charge_point_id=obj.id, search=search),
+                "table": "assets/_configuration_table.html",
+            }
         return self.render(
-            "assets/_configuration_table.html" if table_only else "assets/_configuration.html",
+            shown["table"] if table_only else "assets/_configuration.html",
             model=obj,
-            lines=found,
+            **shown,
             search=search,
             read_at=configuration.last_read_at(self.db_session, charge_point_id=obj.id),
             standing=boot_recipe.standing(self.db_session, obj, now=utcnow()),

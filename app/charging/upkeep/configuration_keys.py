@@ -13,8 +13,12 @@ from enum import StrEnum
 
 #: the password of a station: never read, shown or stored here, and changed by rotating it
 AUTHORIZATION_KEY = "AuthorizationKey"
-LONGEST_KEY = 50
-LONGEST_VALUE = 500
+#: the same in a device model, where a variable is written Component.Variable
+AUTHORIZATION_VARIABLE = "SecurityCtrlr.BasicAuthPassword"
+#: a plain key; of a variable with its component
+LONGEST_PLAIN_KEY = 50
+LONGEST_KEY = 255
+LONGEST_VALUE = 1000
 
 
 class Takes(StrEnum):
@@ -188,7 +192,7 @@ def standard_key(name: str) -> StandardKey | None:
 
 def is_authorization_key(name: str) -> bool:
     """Whether it is the station's password."""
-    return name.strip().lower() == AUTHORIZATION_KEY.lower()
+    return name.strip().lower() in (AUTHORIZATION_KEY.lower(), AUTHORIZATION_VARIABLE.lower())
 
 
 def same_value(one: str | None, other: str | None) -> bool:
@@ -212,8 +216,9 @@ def check_key(name: str) -> str:
     Raises BadKey, and AuthorizationKeyRefused for the station's password.
     """
     text = name.strip()
-    if not text or len(text) > LONGEST_KEY or not text.isprintable():
-        raise BadKey(f"A key has 1 to {LONGEST_KEY} characters.")
+    longest = LONGEST_KEY if "." in text else LONGEST_PLAIN_KEY
+    if not text or len(text) > longest or not text.isprintable():
+        raise BadKey(f"A key has 1 to {longest} characters.")
     if is_authorization_key(text):
         raise AuthorizationKeyRefused
     known = standard_key(text)

@@ -142,7 +142,7 @@ def check_variable_value(variable: DeviceVariable, value: str) -> str:
         if unknown:
             raise BadVariableValue(f"{variable.key} takes any of: {', '.join(choices)}; not {unknown[0]}.")
     if kind == "string" and variable.maximum is not None and len(value) > variable.maximum:
-        raise BadVariableValue(f"{variable.key} takes at most {variable.maximum:f} characters.")
+        raise BadVariableValue(f"{variable.key} takes at most {int(variable.maximum)} characters.")
     return value
 
 
@@ -178,6 +178,23 @@ class Leaf:
     variable: DeviceVariable
     monitors: Sequence[DeviceMonitor]
 
+    @property
+    def limits(self) -> str:
+        """What a number may be: "0 to 32 A"; empty without limits."""
+        low, high = self.variable.minimum, self.variable.maximum
+        unit = f" {self.variable.unit}" if self.variable.unit else ""
+        if low is not None and high is not None:
+            return f"{low.normalize():f} to {high.normalize():f}{unit}"
+        if low is not None:
+            return f"at least {low.normalize():f}{unit}"
+        return f"at most {high.normalize():f}{unit}" if high is not None else ""
+
+    @property
+    def changeable(self) -> bool:
+        """Whether any attribute of it can be set."""
+        settable = any(is_settable(self.variable, each) for each in self.variable.attributes)
+        return self.line.changeable and (settable or not self.variable.attributes)
+
 
 @dataclass(frozen=True, slots=True)
 class Branch:
@@ -194,6 +211,11 @@ def has_model(session: Session, *, charge_point_id: int) -> bool:
     """Whether the station has described its variables."""
     found = select(DeviceVariable.key).where(DeviceVariable.charge_point_id == charge_point_id).limit(1)
     return session.scalar(found) is not None
+
+
+def variable(session: Session, *, charge_point_id: int, key: str) -> DeviceVariable | None:
+    """What a station says about a variable; None where it has said nothing."""
+    return session.get(DeviceVariable, (charge_point_id, key))
 
 
 def tree(session: Session, *, charge_point_id: int, search: str = "") -> list[Branch]:
