@@ -26,7 +26,7 @@ def address(token: str) -> str:
 
 
 def page(token: str) -> Response:
-    """GET: the question. POST: verified. 410 for a link that holds no more."""
+    """GET: the question. POST: verified. 404 for a link that holds no more, as for one that never was."""
     session, now = db.session(), utcnow()
     try:
         row = verification.find_link(session, token=token, now=now)
@@ -47,7 +47,7 @@ def page(token: str) -> Response:
         address=sent_to,
         company=settings.get_text(session, "system.company_name"),
     )
-    return _private(make_response(html, 410 if state == "over" else 200))
+    return _private(make_response(html, 404 if state == "over" else 200))
 
 
 def too_many(_error: object) -> Response:
