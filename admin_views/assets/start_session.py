@@ -1,4 +1,7 @@
-"""The dialog "Start Session" of an EVSE: for whom, at which price, paid by what. Manual, "Starting a Session"."""
+"""The dialog "Start Session" of an EVSE: for whom, at which price, paid by what. Manual, "Starting a Session".
+
+Admins of partners know no users: they name one by the whole e-mail address, and nobody is charged for it.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +10,17 @@ from typing import Any
 
 from flask import url_for
 from flask_admin.model.fields import AjaxSelectField
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from wtforms import StringField, validators
 
-from admin_views.base import ChoiceField, Lookup, Outcome, ReasonForm
+from admin_views.base import ChoiceField, Lookup, Outcome, ReasonForm, Refused
 from admin_views.widgets.actions import after_commit
 from app.assets.models import Evse
 from app.billing.payments import perform
 from app.charging import remote
 from app.charging.payments import paying
+from app.core import principal
 from app.core.clock import utcnow
 from app.core.db import db, separate_transaction
 from app.core.models import Action, Admin
@@ -35,6 +42,12 @@ class StartForm(ReasonForm):
     """For whom, at which price."""
 
     user = AjaxSelectField(USERS, "User", description="Start typing the name or e-mail.")
+    email = StringField(
+        "User’s e-mail",
+        [validators.InputRequired(), validators.Length(max=255)],
+        description="The whole address with which the user signs in to the app. The session is free for the user.",
+        render_kw={"type": "email", "autocomplete": "off"},
+    )
     tariff = ChoiceField(
         "Tariff",
         choices=[],
@@ -50,6 +63,10 @@ class StartForm(ReasonForm):
 
     def __init__(self, formdata: Any = None, obj: Evse | None = None, **options: Any) -> None:
         super().__init__(formdata, obj=None, **options)
+        if principal.current().is_partner:
+            del self.user, self.tariff, self.payment
+            return
+        del self.email
         self.tariff.choices = [(FREE, "Free"), *tariffs_of(obj)]
         self.payment.choices = payment_choices(self.user.data)
         if not self.payment.raw_data:
@@ -66,7 +83,7 @@ class StartForm(ReasonForm):
     def validate(self, extra_validators: Any = None) -> bool:
         """A user is needed."""
         valid: bool = super().validate(extra_validators)
-        if self.user.data is None:
+        if "user" in self and self.user.data is None:
             self.user.errors = ["Choose a user."]
             return False
         return valid
@@ -88,7 +105,10 @@ def payment_choices(user: User | None) -> list[tuple[str, str]]:
 
 def start(obj: Evse, form: StartForm, *, reason: str, actor: Admin) -> Action | Outcome:
     """Start a session on behalf of a user; if an amount must be held first, as soon as it is."""
-    session, chosen, user = db.session(), form.tariff.data, form.user.data
+    session = db.session()
+    if "user" not in form:
+        return _start_free(session, obj, form.email.data, reason=reason, actor=actor)
+    chosen, user = form.tariff.data, form.user.data
     row, action = remote.start_session(
         session,
         evse=obj,
@@ -104,6 +124,18 @@ def start(obj: Evse, form: StartForm, *, reason: str, actor: Admin) -> Action | 
     outcome = Outcome(str(obj), "Refused", "The pre-authorisation of the payment method was not confirmed.")
     after_commit(partial(_start_when_held, outcome, session_id=row.id, reason=reason, actor_id=actor.id))
     return outcome
+
+
+def _start_free(session: Session, obj: Evse, email: str, *, reason: str, actor: Admin) -> Action:
+    """Start a session that costs nobody anything, for the user of an address. Raises Refused without such a user."""
+    user = session.scalars(select(User).where(func.lower(User.email) == email.strip().lower())).one_or_none()
+    if user is None:
+        raise Refused("No user has this e-mail address.")
+    _, action = remote.start_session(
+        session, evse=obj, user=user, tariff_id=None, reason=reason, actor=actor, now=utcnow()
+    )
+    assert action is not None, "a free session waits for no payment"
+    return action
 
 
 def _start_when_held(outcome: Outcome, *, session_id: int, reason: str, actor_id: int) -> None:
