@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from admin_views.base import BaseView
 from app.assets.models import ChargePoint, Location
-from app.charging.models import ChargingSession
+from app.charging.models import AuthorizationSource, ChargingSession
 from app.core.api_tokens import create_token
 from app.core.clock import utcnow
 from app.core.models import Action, Admin, Role
@@ -290,6 +290,9 @@ def test_a_partner_starts_a_free_session_for_whom_it_can_name(world: World, sess
     foreign = {"rowid": world.station.evses[0].id, "reason": "mine", "email": "dora@example.com"}
     assert client.post("/assets/evses/run/start/", data=foreign).status_code == 404
     session.rollback()
-    made = session.scalars(select(ChargingSession).where(ChargingSession.status == "pending")).one()
-    assert (made.evse_id, made.partner_id) == (world.own.evse_id, world.own.partner_id)
+    made = session.scalars(select(ChargingSession).order_by(ChargingSession.id.desc()).limit(1)).one()
+    assert made.id != world.own.session_id
+    assert (made.evse_id, made.partner_id, made.source) == (
+        world.own.evse_id, world.own.partner_id, AuthorizationSource.OPERATOR
+    )  # fmt: skip
     assert made.tariff_id is None
