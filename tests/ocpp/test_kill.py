@@ -117,7 +117,8 @@ def test_killed_backends_of_the_database_lose_nothing_acknowledged(
     def kill() -> bool:
         row = cleaner.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE datname = current_database() "
-            "AND usename = 'sync_app' AND (query LIKE 'UPDATE charging_session%' OR query LIKE 'INSERT INTO "meter_reading"%')"
+            "AND usename = 'sync_app' "
+            "AND (query LIKE 'UPDATE charging_session%' OR query LIKE 'INSERT INTO _meter_reading_ %')"
         ).fetchone()
         return row != (0,)
 

@@ -281,7 +281,7 @@ def test_a_rollback_tells_nobody(session: Session, clean: Flask, hub: Hub) -> No
 
 def test_a_partners_admin_hears_nothing_of_others(session: Session, clean: Flask, hub: Hub) -> None:
     partner = make_partner(session)
-    client = signed_in(clean, make_admin(session, partner_id=partner.id))
+    client = signed_in(clean, make_admin(session, role="Partner Owner", partner_id=partner.id))
     with served(clean) as port:
         listener = opened(port, client)
         events.publish([{"name": "session.started", "partner_id": 1, "session_id": 9}])

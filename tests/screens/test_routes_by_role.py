@@ -19,6 +19,7 @@ from werkzeug.routing import Rule
 
 from admin_views.base import BaseView
 from admin_views.widgets.keys import decode_key, has_key
+from app.core import principal
 from app.core.models import Role
 from app.core.permissions import STAFF_ROLES
 from tests.support.factories_dashboard import make_admin, sign_in_key
@@ -216,6 +217,7 @@ def as_admin(client: Plain, app: Flask, ask: Any) -> Any:
 
     from admin_views.login import load_admin
 
+    principal.bind(principal.STAFF)
     with client.session_transaction() as cookie:
         admin = load_admin(cookie["_user_id"])
     login_user(admin)
