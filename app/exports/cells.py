@@ -27,12 +27,16 @@ _THOUSANDTH = literal(Decimal("0.001"))
 def text(value: Expression) -> ColumnElement[Any]:
     """Text that a spreadsheet takes as text: the start of a formula gets an apostrophe. Empty is nothing.
 
-    What begins with an ASCII letter or digit is no formula; comparing bytes says so at a fraction of a regular
-    expression's price. ``@`` is below the letters, ``=`` above the digits.
+    What begins with a letter (Latin, Greek, Cyrillic …) or a digit is no formula; comparing bytes says so at a
+    fraction of a regular expression's price. ``@`` is below the letters, ``=`` above the digits; between À and U+0FFF
+    there is neither a blank nor a sign in full width.
     """
     words = cast(value, String) if not isinstance(getattr(value, "type", None), String) else value
     by_bytes = words.collate("C")
-    harmless = or_(and_(by_bytes >= "A", by_bytes < "~"), and_(by_bytes >= "0", by_bytes < "="))
+    harmless = or_(
+        and_(by_bytes >= "A", or_(by_bytes < "~", and_(by_bytes >= "À", by_bytes < "\u1000"))),
+        and_(by_bytes >= "0", by_bytes < "="),
+    )
     return case(
         (harmless, words),
         (words == "", null()),
@@ -86,8 +90,9 @@ def yes_no(value: Expression) -> ColumnElement[Any]:
 
 def english(texts: Expression) -> ColumnElement[Any]:
     """A multilingual text in English, or in any language it has."""
-    any_language = func.jsonb_path_query_first(texts, "$.*").op("#>>")(literal_column("'{}'"))
-    return text(func.coalesce(func.jsonb_extract_path_text(texts, "en"), any_language))
+    own = cast(texts.op("->>")(literal_column("'en'")), String)
+    any_language = cast(func.jsonb_path_query_first(texts, "$.*").op("#>>")(literal_column("'{}'")), String)
+    return func.coalesce(text(own), text(any_language))
 
 
 def json_text(value: Expression) -> ColumnElement[Any]:

@@ -80,26 +80,26 @@ def _error(connection: psycopg.Connection[Any], result: Any) -> psycopg.Error:
 
 def _chunks(server: pq.abc.PGconn, selector: selectors.BaseSelector) -> Iterator[bytes]:
     """The data in pieces of about ``CHUNK_BYTES``; less as soon as PostgreSQL makes us wait for more."""
-    pending: list[bytes] = []
+    pending: list[bytes | memoryview] = []
     size = 0
     patience_s: float | None = PATIENCE_S
+    read = server.get_copy_data
     while True:
-        length, piece = server.get_copy_data(1)
+        length, piece = read(1)
         if length > 0:
-            pending.append(bytes(piece))
+            pending.append(piece)
             size += length
             if size < CHUNK_BYTES:
                 continue
-        elif length == 0:
-            if size < CHUNK_BYTES:
-                if not selector.select(patience_s):
-                    patience_s = None
-                    yield b""
-                else:
-                    server.consume_input()
-                continue
-        else:
+        elif length < 0:
             break
+        elif size < CHUNK_BYTES:
+            if selector.select(patience_s):
+                server.consume_input()
+            else:
+                patience_s = None
+                yield b""
+            continue
         yield b"".join(pending)
         pending, size, patience_s = [], 0, None
     if pending:
