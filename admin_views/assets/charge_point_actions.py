@@ -135,6 +135,7 @@ ACTIONS = (
     *configuration.ACTIONS,
     *transfer_actions.ACTIONS,
     *charging_actions.ACTIONS,
+    *charging_actions.STATION_ACTIONS,
     *local_list_part.ACTIONS,
     *security_actions.ACTIONS,
     *call_actions.ACTIONS,

@@ -9,10 +9,11 @@ from wtforms import validators
 
 from admin_views.base import ChoiceField, ReasonForm, RemoteAction
 from admin_views.widgets.fields import DecimalField, IntegerField
-from app.assets.models import ChargePoint, Evse
+from app.assets.models import ChargePoint, Evse, NetworkProtocol
 from app.charging.commands import NotManaged
-from app.charging.plans import smart_charging
+from app.charging.plans import smart_charging, station_limits
 from app.charging.plans.smart_charging import InvalidLimit, Limit, Purpose
+from app.charging.raw_commands import protocol_of
 from app.core.clock import utcnow
 from app.core.db import db
 from app.core.models import Action, Admin
@@ -144,6 +145,30 @@ def _action(name: str, title: str, handler: Any, icon: str, form: Any, **more: A
     )
 
 
+def speaks_newer(charge_point: ChargePoint) -> bool:
+    """Whether commands that OCPP 1.6 has nothing for can be sent to it at all."""
+    return charge_point.managed_by_operator and protocol_of(charge_point) != NetworkProtocol.OCPP16.value
+
+
+def get_profiles(obj: ChargePoint, form: Any, *, reason: str, actor: Admin) -> Action:
+    """Ask for the profiles it has."""
+    return station_limits.get_profiles(db.session(), charge_point=obj, reason=reason, actor=actor, now=utcnow())
+
+
+#: at charge points only
+STATION_ACTIONS = (
+    RemoteAction(
+        "charging_profiles",
+        "Get Charging Profiles",
+        get_profiles,
+        icon="list-details",
+        group=GROUP,
+        available=speaks_newer,
+        refusals=(NotManaged,),
+        help="Asks the charge point for all charging profiles it has, whoever gave them. They are shown under "
+        "“Current profile”.",
+    ),
+)
 #: the same at charge points and EVSEs
 ACTIONS = (
     _action(

@@ -1,5 +1,5 @@
 """The part “Current profile” of a charge point's and an EVSE's page: the schedule last asked for, as a chart and in
-numbers. Manual, "Get Composite Schedule".
+numbers, and beneath it what the charge point told of its limits. Manual, "Get Composite Schedule".
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from flask import request
 from flask_admin import expose
 
 from admin_views import formats
+from admin_views.assets.charging_actions import speaks_newer
 from app.assets.models import Evse
 from app.charging.models import CompositeSchedule
-from app.charging.plans import smart_charging
+from app.charging.plans import smart_charging, station_limits
 
 
 class ScheduleMixin:
@@ -29,6 +30,7 @@ class ScheduleMixin:
             at = {"charge_point_id": obj.charge_point_id, "network_id": obj.network_id}
         found = smart_charging.latest_schedule(self.db_session, **at)
         steps = smart_charging.steps(found) if found is not None else []
+        charge_point = obj.charge_point if isinstance(obj, Evse) else obj
         return self.render(
             "assets/_schedule.html",
             model=obj,
@@ -36,6 +38,12 @@ class ScheduleMixin:
             schedule=found,
             steps=steps,
             clock=_clock,
+            told=station_limits.told(self.db_session, **at),
+            words=station_limits,
+            at_evse=isinstance(obj, Evse),
+            may_ask=speaks_newer(charge_point)
+            and not isinstance(obj, Evse)
+            and self.may("assets.charge_point.command"),  # type: ignore[attr-defined]
             chart=json.dumps(chart_data(found, steps), separators=(",", ":")) if found is not None and steps else "",
         )
 

@@ -60,6 +60,7 @@ class CommandName(StrEnum):
     SET_CHARGING_PROFILE = "set_charging_profile"  # network_id, profile: {id, stack_level, purpose: station | default |
     # session, kind: absolute | recurring | relative, unit, periods: [{start_s, limit, phases}], …}
     CLEAR_CHARGING_PROFILE = "clear_charging_profile"  # all optional: profile_id, network_id, purpose, stack_level
+    GET_CHARGING_PROFILES = "get_charging_profiles"
     SEND_LOCAL_LIST = "send_local_list"  # version, full, entries: [{id_tag, info | None}]
     GET_LOCAL_LIST_VERSION = "get_local_list_version"
     RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at; optional: parent
@@ -90,6 +91,7 @@ TITLES = {
     CommandName.GET_COMPOSITE_SCHEDULE: "Get composite schedule",
     CommandName.SET_CHARGING_PROFILE: "Set charging profile",
     CommandName.CLEAR_CHARGING_PROFILE: "Clear charging profile",
+    CommandName.GET_CHARGING_PROFILES: "Get charging profiles",
     CommandName.SEND_LOCAL_LIST: "Send local auth list",
     CommandName.GET_LOCAL_LIST_VERSION: "Get local list version",
     CommandName.RESERVE: "Reserve",
@@ -110,7 +112,8 @@ class Answer:
     The gateway's protocol adapter writes the facts, per command (see ``ocpp_ws/outgoing``):
     GET_CONFIGURATION keys: [{key, value, readonly}], unknown: [key]; CHANGE_CONFIGURATION result: accepted |
     reboot_required | rejected | not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE
-    starts_at, duration_s, unit, min_rate, periods: [{start_s, limit, phases}]; SEND_LOCAL_LIST result: accepted |
+    starts_at, duration_s, unit, min_rate, periods: [{start_s, limit, phases}]; GET_CHARGING_PROFILES result: coming |
+    none; SEND_LOCAL_LIST result: accepted |
     failed | not_supported | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted |
     occupied | rejected | unavailable; GET_CERTIFICATES certificates: [hash_data]; DELETE_CERTIFICATE result:
     accepted | not_found | failed; DATA_TRANSFER data. Any of them: perhaps_received, when the connection ended before

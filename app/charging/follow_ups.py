@@ -10,6 +10,7 @@ MODULES: tuple[str, ...] = (
     "app.charging.upkeep.boot_recipe",
     "app.charging.reservations.reservations",
     "app.charging.plans.smart_charging",
+    "app.charging.plans.station_limits",
     "app.charging.plans.local_list_sync",
     "app.charging.upkeep.diagnostics",
     "app.charging.upkeep.firmware",

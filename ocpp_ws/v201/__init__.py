@@ -7,7 +7,19 @@ from collections.abc import Mapping
 from ocpp_ws import presence, security_reports
 from ocpp_ws.connection import Handler
 from ocpp_ws.dialect import Dialect
-from ocpp_ws.v201 import authorization, boot, firmware, metering, notices, reports, security, status, transactions
+from ocpp_ws.v201 import (
+    authorization,
+    boot,
+    firmware,
+    limits,
+    metering,
+    notices,
+    reports,
+    reserving,
+    security,
+    status,
+    transactions,
+)
 from ocpp_ws.v201.outgoing import MESSAGES
 
 HANDLERS: Mapping[str, Handler] = {
@@ -20,14 +32,14 @@ HANDLERS: Mapping[str, Handler] = {
     "NotifyReport": reports.notify_report,
     "NotifyEvent": notices.noted,
     "NotifyMonitoringReport": notices.noted,
-    "NotifyChargingLimit": notices.noted,
-    "ClearedChargingLimit": notices.noted,
-    "NotifyEVChargingNeeds": notices.ev_charging_needs,
+    "NotifyChargingLimit": limits.notify_charging_limit,
+    "ClearedChargingLimit": limits.cleared_charging_limit,
+    "NotifyEVChargingNeeds": limits.ev_charging_needs,
     "NotifyEVChargingSchedule": notices.ev_charging_schedule,
-    "ReportChargingProfiles": notices.noted,
+    "ReportChargingProfiles": limits.report_charging_profiles,
     "NotifyDisplayMessages": notices.noted,
     "NotifyCustomerInformation": notices.noted,
-    "ReservationStatusUpdate": notices.noted,
+    "ReservationStatusUpdate": reserving.reservation_status_update,
     "PublishFirmwareStatusNotification": notices.noted,
     "FirmwareStatusNotification": firmware.firmware_status_notification,
     "LogStatusNotification": firmware.log_status_notification,

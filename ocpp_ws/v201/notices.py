@@ -1,8 +1,7 @@
 """Messages that are kept in the communication log and confirmed; nothing here depends on them yet.
 
-OCPP 2.0.1 part 2: NotifyChargingLimit, ClearedChargingLimit, NotifyEVChargingNeeds, NotifyEVChargingSchedule,
-ReportChargingProfiles (block K), NotifyDisplayMessages (O), NotifyCustomerInformation (N), NotifyMonitoringReport (N),
-PublishFirmwareStatusNotification (L), DataTransfer (P).
+OCPP 2.0.1 part 2: NotifyEVChargingSchedule (block K), NotifyDisplayMessages (O), NotifyCustomerInformation (N),
+NotifyMonitoringReport (N), PublishFirmwareStatusNotification (L), DataTransfer (P).
 """
 
 from __future__ import annotations
@@ -15,11 +14,6 @@ from ocpp_ws.connection import StationConnection
 def noted(_connection: StationConnection, _payload: dict[str, Any]) -> dict[str, Any]:
     """Confirm with nothing to say."""
     return {}
-
-
-def ev_charging_needs(_connection: StationConnection, _payload: dict[str, Any]) -> dict[str, Any]:
-    """NotifyEVChargingNeeds: no schedule is made for a single car, the station goes on by its own limits (K15)."""
-    return {"status": "Rejected", "statusInfo": {"reasonCode": "UnsupportedRequest"}}
 
 
 def ev_charging_schedule(_connection: StationConnection, _payload: dict[str, Any]) -> dict[str, Any]:

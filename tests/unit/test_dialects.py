@@ -93,6 +93,7 @@ REQUESTS = [
 REQUESTS_OF_201 = [
     (CommandName.GET_REPORT, {"components": ["EVSE", "Connector"]}),
     (CommandName.GET_REPORT, {"criteria": ["problems", "enabled"]}),
+    (CommandName.GET_CHARGING_PROFILES, {}),
 ]
 
 

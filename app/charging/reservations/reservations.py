@@ -18,7 +18,7 @@ from app.assets.models import ConnectionStatus, Evse, ReportedStatus
 from app.charging import authorizations, commands, sessions
 from app.charging.commands import CommandName, Outcome
 from app.charging.lifecycle import RUNNING
-from app.charging.models import ChargingSession, Reservation, ReservationStatus
+from app.charging.models import LARGEST_ID, ChargingSession, Reservation, ReservationStatus
 from app.charging.reservations import reserved
 from app.charging.reservations.lifecycle import OPEN, ReservationEvent
 from app.core import settings
@@ -252,6 +252,23 @@ def _let_go(session: Session, row: Reservation, *, reason: str, actor: Admin | N
 def expire(session: Session, row: Reservation, *, now: datetime) -> bool:
     """End a reservation whose time is over; the station does so by itself. Flushes."""
     return reserved.change(session, row, ReservationEvent.EXPIRED, now=now, reason="Nobody came in time")
+
+
+EXPIRED_THERE = "Nobody came in time, by the charge point's clock"
+REMOVED_THERE = "The charge point has removed it"
+
+
+def end_by_station(session: Session, *, charge_point_id: int, number: int, expired: bool, now: datetime) -> bool:
+    """The station keeps the EVSE no more: its time is over there, or it was removed for a fault. Flushes.
+
+    OCPP 2.0.1 part 2, H04 and H01.FR.24. False when the reservation is none of this station's, or is over already.
+    """
+    known = 0 < number <= LARGEST_ID
+    row = session.get(Reservation, number, with_for_update=True, populate_existing=True) if known else None
+    if row is None or row.charge_point_id != charge_point_id:
+        return False
+    event = ReservationEvent.EXPIRED if expired else ReservationEvent.FAULTED
+    return reserved.change(session, row, event, now=now, reason=EXPIRED_THERE if expired else REMOVED_THERE)
 
 
 def cancel_by_rule(session: Session, row: Reservation, *, why: str, now: datetime) -> None:

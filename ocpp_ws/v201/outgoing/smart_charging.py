@@ -7,6 +7,8 @@ from app.core.models import ActionStatus
 from ocpp_ws.common_calls import charging_schedule, profile_terms, schedule_periods, utc_text
 from ocpp_ws.outgoing import Outgoing, Payload, present
 from ocpp_ws.v201.outgoing.core import reference_of
+from ocpp_ws.v201.outgoing.upkeep import report_number
+from ocpp_ws.v201.parts import Wanted
 
 _PURPOSES = {"station": "ChargingStationMaxProfile", "default": "TxDefaultProfile", "session": "TxProfile"}
 
@@ -53,6 +55,16 @@ def _read_schedule(response: Payload) -> Answer:
     return Answer(ActionStatus.ACCEPTED, response, facts=facts)
 
 
+def _read_profiles(response: Payload) -> Answer:
+    """Whether a report of them will come; a station that has none is no refusal."""
+    result = {"Accepted": "coming", "NoProfiles": "none"}.get(str(response.get("status")))
+    if result is None:
+        return Answer(ActionStatus.REJECTED, response)
+    return Answer(
+        ActionStatus.ACCEPTED if result == "coming" else ActionStatus.ANSWERED, response, facts={"result": result}
+    )
+
+
 MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.GET_COMPOSITE_SCHEDULE: Outgoing(
         "GetCompositeSchedule",
@@ -61,4 +73,9 @@ MESSAGES: dict[CommandName, Outgoing] = {
     ),
     CommandName.SET_CHARGING_PROFILE: Outgoing("SetChargingProfile", _profile),
     CommandName.CLEAR_CHARGING_PROFILE: Outgoing("ClearChargingProfile", _clear),
+    CommandName.GET_CHARGING_PROFILES: Outgoing(
+        "GetChargingProfiles",
+        lambda r: {"requestId": report_number(Wanted.FULL), "chargingProfile": {}},
+        _read_profiles,
+    ),
 }
