@@ -1,4 +1,4 @@
-"""A fleet of simulated OCPP 1.6J charge points: for demonstrations, tests, and trying a server out."""
+"""A fleet of simulated OCPP 1.6J and 2.0.1 charge points: for demonstrations, tests, and trying a server out."""
 
 from ocpp_ws.simulator.config import EvseSpec, FleetConfig, Mishap, StationSpec, demo_mishaps
 from ocpp_ws.simulator.fleet import Fleet, FleetStats, run, run_fleet

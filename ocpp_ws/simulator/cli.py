@@ -1,4 +1,4 @@
-"""`simulate`: simulated stations against any OCPP 1.6J server, from the command line; needs no database."""
+"""`simulate`: simulated stations against any server of OCPP 1.6J or 2.0.1, from the command line; needs no database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 
 from ocpp_ws.simulator.config import EvseSpec, FleetConfig, StationSpec, demo_mishaps
 from ocpp_ws.simulator.fleet import Fleet, stop_on_signals
-from ocpp_ws.simulator.makes import MAKES, draw_make
+from ocpp_ws.simulator.makes import MAKES, Version, draw_make
 from ocpp_ws.simulator.provisioning import provisioning_of
 
 _STATUS_EVERY_S = 5.0
@@ -34,6 +34,11 @@ _GIVE_UP_AFTER_S = 10.0
 )
 @click.option("--password", help="The network password of stations that the file gives none.")
 @click.option("--make", "make_key", type=click.Choice(list(MAKES)), help="All of one make; else a mixture.")
+@click.option(
+    "--protocol",
+    type=click.Choice(["ocpp1.6", "ocpp2.0.1", "mixed"]),
+    help="The version of OCPP; mixed: every second station 2.0.1. Else the make's own, or 1.6.",
+)
 @click.option("--tag", "tags", multiple=True, help="A card that drivers use; repeatable. Else SIMTAG0001 and so on.")
 @click.option("--meter-interval", default=30, show_default=True, help="Seconds between meter values.")
 @click.option("--calm", is_flag=True, help="Without the fault and the drop-off.")
@@ -48,13 +53,14 @@ def simulate(
     ids_file: Path | None,
     password: str | None,
     make_key: str | None,
+    protocol: str | None,
     tags: tuple[str, ...],
     meter_interval: int,
     calm: bool,
     duration: float | None,
     print_provisioning: bool,
 ) -> None:
-    """Run simulated OCPP 1.6J stations until Ctrl-C: cars come and go, one station faults, one drops off.
+    """Run simulated OCPP stations until Ctrl-C: cars come and go, one station faults, one drops off.
 
     The server has to know the stations and cards; --print-provisioning writes the file that makes it so.
     """
@@ -64,7 +70,10 @@ def simulate(
     cards = tags or tuple(f"SIMTAG{n:04d}" for n in range(1, len(named) + 1))
     try:
         stations = [
-            station_spec(name, own or password, seed=seed, make_key=make_key, id_tags=cards) for name, own in named
+            station_spec(
+                name, own or password, seed=seed, make_key=make_key, id_tags=cards, version=_version(protocol, number)
+            )
+            for number, (name, own) in enumerate(named)
         ]
         config = FleetConfig(
             url=url,
@@ -84,13 +93,29 @@ def simulate(
 
 
 def station_spec(
-    identifier: str, password: str | None, *, seed: int, make_key: str | None, id_tags: tuple[str, ...]
+    identifier: str,
+    password: str | None,
+    *,
+    seed: int,
+    make_key: str | None,
+    id_tags: tuple[str, ...],
+    version: Version | None = None,
 ) -> StationSpec:
-    """A station as its make is sold; the make is drawn by seed and identifier unless it is given."""
+    """A station as its make is sold; the make is drawn by seed and identifier unless it is given.
+
+    ``version`` of OCPP None: what the make is sold with, 1.6 where the make is drawn.
+    """
     rng = Random(f"{seed}/{identifier}/make")  # noqa: S311  # reproducible, not secret
-    make = MAKES[make_key] if make_key else draw_make(rng)
+    make = MAKES[make_key] if make_key else draw_make(rng, version or "ocpp1.6")
     evses = [EvseSpec(n, make.current, make.max_power_w) for n in range(1, make.evse_count + 1)]
-    return StationSpec(identifier, password, make.key, evses, id_tags)
+    return StationSpec(identifier, password, make.key, evses, id_tags, protocol=version)
+
+
+def _version(protocol: str | None, number: int) -> Version | None:
+    """What the station of that place in the list speaks."""
+    if protocol == "mixed":
+        return "ocpp2.0.1" if number % 2 else "ocpp1.6"
+    return "ocpp2.0.1" if protocol == "ocpp2.0.1" else "ocpp1.6" if protocol == "ocpp1.6" else None
 
 
 def _read_ids(path: Path) -> list[tuple[str, str | None]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from ocpp_ws.simulator.makes import DEFAULT_MAKE, MAKES, Current
+from ocpp_ws.simulator.makes import DEFAULT_MAKE, MAKES, Current, Version
 
 
 class EvseSpec(NamedTuple):
@@ -40,6 +40,8 @@ class StationSpec:
     evses: Sequence[EvseSpec | tuple[int, Current, float]] = (EvseSpec(1, "AC", 22_000),)
     id_tags: Sequence[str] = ()
     nameplate: Nameplate | None = None
+    protocol: Version | None = None
+    """The version of OCPP; None: the one its make is sold with."""
 
     def __post_init__(self) -> None:
         if self.make not in MAKES:
@@ -53,6 +55,11 @@ class StationSpec:
             raise ValueError(f"{self.identifier}: an id tag has 1 to 20 characters, not {too_long[0]!r}")
         object.__setattr__(self, "evses", evses)
         object.__setattr__(self, "id_tags", tuple(self.id_tags))
+
+    @property
+    def version(self) -> Version:
+        """The version of OCPP it speaks."""
+        return self.protocol or MAKES[self.make].version
 
     @property
     def evse_specs(self) -> tuple[EvseSpec, ...]:

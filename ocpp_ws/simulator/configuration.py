@@ -82,6 +82,10 @@ class Configuration:
         """Set by official name, without asking whether the server could."""
         self._entries[key].value = value
 
+    def own_name(self, official: str) -> str:
+        """How the make spells a key."""
+        return self._renamed.get(official, official)
+
     def change(self, key: str, value: str) -> Outcome:
         """What ChangeConfiguration answers, after doing it. Keys are compared without regard to case."""
         official = self._find(key)
@@ -107,6 +111,10 @@ class Configuration:
             else:
                 known.append(self._row(official))
         return known, unknown
+
+    def entries(self) -> list[tuple[str, str, Kind, bool, bool]]:
+        """Every key by its official name: value, kind, whether it is read only, whether it is secret."""
+        return [(key, entry.value, entry.kind, entry.readonly, entry.secret) for key, entry in self._entries.items()]
 
     def _row(self, official: str) -> dict[str, object]:
         entry = self._entries[official]

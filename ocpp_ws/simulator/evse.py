@@ -40,11 +40,15 @@ class Charge:
     """On the event loop's clock."""
     leaves_s: float
     started_offline: bool
-    transaction_id: int | None = None
-    """Given by the server in its answer to StartTransaction."""
+    transaction_id: int | str | None = None
+    """Given by the server in its answer to StartTransaction (1.6), or by the station itself (2.0.1)."""
     last_read_wh: int = 0
     reservation_id: int | None = None
     """The reservation this charge has used up."""
+    remote_number: int | None = None
+    """The number of the server's request it began by (2.0.1)."""
+    events: int = 0
+    """How many TransactionEvents tell of it so far (2.0.1)."""
 
 
 class Evse:
@@ -67,7 +71,13 @@ class Evse:
         self.charge: Charge | None = None
         self.remote_tag: str | None = None
         """The tag of a RemoteStartTransaction that waits for a car."""
+        self.remote_number: int | None = None
+        """The server's number of that request, where it has one."""
         self.stop_reason: str | None = None
+        self.told_status = ""
+        """The connector status last told (2.0.1)."""
+        self.shown_cost: float | None = None
+        """What its display says the running or last charge costs, as the server has said (2.0.1)."""
         self.reservation: Reservation | None = None
         """For whom it is kept."""
         self._time_scale = time_scale
@@ -105,8 +115,8 @@ class Evse:
         return self.max_power_w if self.limit_w is None else min(self.max_power_w, self.limit_w)
 
     @property
-    def transaction_id(self) -> int | None:
-        """The server's number of what runs here."""
+    def transaction_id(self) -> int | str | None:
+        """What the running charge is called between station and server."""
         return self.charge.transaction_id if self.charge is not None else None
 
     def must_stop(self) -> bool:
@@ -118,7 +128,9 @@ class Evse:
         self.charge = charge
         if self.reservation is not None:
             charge.reservation_id, self.reservation = self.reservation.number, None
+        charge.remote_number, self.remote_number = self.remote_number, None
         self.stop_reason = None
+        self.shown_cost = None
         self._read_to_s = charge.begun_s
 
     def advance(self, now_s: float) -> float:

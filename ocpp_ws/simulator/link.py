@@ -10,13 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 from ocpp.exceptions import OCPPError
-from ocpp.v16 import call
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from ocpp_ws.simulator import messages
-from ocpp_ws.simulator.client import ConnectionLost, SimulatedChargePoint, Wire
+from ocpp_ws.simulator.conversation import Client, ConnectionLost, Wire
 from ocpp_ws.simulator.outbox import Message
 from ocpp_ws.simulator.station import Station, utc_now
 
@@ -88,7 +86,7 @@ class Link:
             headers["Authorization"] = f"Basic {pair.decode()}"
         return await connect(
             f"{self._config.url.rstrip('/')}/{quote(station.identifier, safe='')}",
-            subprotocols=[Subprotocol(name) for name in station.make.quirks.subprotocols],
+            subprotocols=[Subprotocol(name) for name in station.speech.offered(station)],
             additional_headers=headers,
             user_agent_header=None,
             # Real stations know neither compression nor proxies, and 1,000 inflaters are 300 MB.
@@ -105,11 +103,11 @@ class Link:
         """Everything between the handshake and the end of the connection."""
         station = self._station
         if socket.subprotocol is None:
-            self._failed("the server did not agree to OCPP 1.6")
+            self._failed(f"the server did not agree to {station.speech.label}")
             await socket.close(1002)
             return
         station.connection = socket
-        client = SimulatedChargePoint(station, Wire(socket, station.make.quirks))
+        client = station.speech.client(station, Wire(socket, station.make.quirks))
         try:
             await _until_first_ends(client.serve(), self._live(client))
         except (ConnectionClosed, ConnectionLost) as closed:
@@ -122,14 +120,15 @@ class Link:
         if not station.booted:
             self._failures += 1
 
-    async def _live(self, client: SimulatedChargePoint) -> None:
+    async def _live(self, client: Client) -> None:
         """Boot, report, and then heartbeats and messages until the connection ends."""
         station = self._station
         quirks = station.make.quirks
         if not station.booted or quirks.boots_after_outage:
             if quirks.status_before_boot:
                 for evse in station.evses.values():
-                    await self._ask_once(client, messages.evse_status(station, evse, utc_now()))
+                    for payload in station.speech.statuses(station, evse, utc_now()):
+                        await self._ask_once(client, payload)
             await self._boot(client)
         station.booted = True
         station.was_connected = True
@@ -139,18 +138,18 @@ class Link:
         station.report_everything()
         await _until_first_ends(self._beat(client), self._send(client))
 
-    async def _boot(self, client: SimulatedChargePoint) -> None:
+    async def _boot(self, client: Client) -> None:
         """BootNotification until the server accepts it (OCPP 1.6, 4.2)."""
         station = self._station
         while True:
-            answer = await self._ask_once(client, messages.boot(station))
+            answer = await self._ask_once(client, station.speech.boot(station))
             interval_s = float(getattr(answer, "interval", 0) or 0)
             if answer is not None and answer.status == "Accepted":
                 station.configuration.set("HeartbeatInterval", f"{interval_s or _DEFAULT_HEARTBEAT_S:g}")
                 return
             await asyncio.sleep(interval_s or _BOOT_RETRY_S)
 
-    async def _beat(self, client: SimulatedChargePoint) -> None:
+    async def _beat(self, client: Client) -> None:
         """Heartbeats at the interval the server gave, or changed since."""
         station = self._station
         while True:
@@ -159,9 +158,9 @@ class Link:
             try:
                 await asyncio.wait_for(station.heartbeat_changed.wait(), interval_s)
             except TimeoutError:
-                await self._ask_once(client, call.Heartbeat())
+                await self._ask_once(client, station.speech.heartbeat())
 
-    async def _send(self, client: SimulatedChargePoint) -> None:
+    async def _send(self, client: Client) -> None:
         """Send what waits, in order; a transaction message stays until answered or tried often enough."""
         station = self._station
         outbox = station.outbox
@@ -186,7 +185,7 @@ class Link:
         attempts = self._station.configuration.seconds("TransactionMessageAttempts")
         return message.lasting and message.attempts < attempts
 
-    async def _ask_once(self, client: SimulatedChargePoint, payload: Any) -> Any:
+    async def _ask_once(self, client: Client, payload: Any) -> Any:
         """Ask, and shrug when the server fails on it: gives None then."""
         try:
             return await client.ask(payload)

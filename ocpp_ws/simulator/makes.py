@@ -13,6 +13,7 @@ from typing import Literal
 from ocpp_ws.simulator.quirks import Quirks
 
 Current = Literal["AC", "DC"]
+Version = Literal["ocpp1.6", "ocpp2.0.1"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,8 @@ class Make:
     unlocks: bool = True
     """Has a socket with a lock; a fixed cable has none."""
     quirks: Quirks = field(default_factory=Quirks)
+    version: Version = "ocpp1.6"
+    """Of OCPP, unless the station is told to speak another."""
 
 
 _ALL = (
@@ -173,6 +176,56 @@ _ALL = (
         fault=("OverCurrentFailure", "OC", "over 20 A"),
         quirks=Quirks(register_per_session=True, sends_end_readings=False),
     ),
+    Make(
+        key="oriel-trio",
+        vendor="Oriel Power",
+        model="Trio 22 S",
+        firmware="8.1.0-118",
+        serial_prefix="OT22",
+        current="AC",
+        evse_count=2,
+        max_power_w=22_000,
+        meter_type="EM340 MID",
+        fault=("GroundFailure", "RCD-6mA", "DC residual current above 6 mA"),
+        quirks=Quirks(boots_after_outage=False),
+        version="ocpp2.0.1",
+    ),
+    Make(
+        key="hartwell-street",
+        vendor="Hartwell",
+        model="HW-22 Street",
+        firmware="4.0.2",
+        serial_prefix="HW22",
+        current="AC",
+        evse_count=1,
+        max_power_w=22_000,
+        meter_type="internal",
+        fault=("HighTemperature", "E17", "contactor 96 C"),
+        quirks=Quirks(
+            timestamps="seconds",
+            energy_unit="kWh",
+            late_id_token=True,
+            boots_after_outage=False,
+            counts_message_ids=True,
+        ),
+        version="ocpp2.0.1",
+    ),
+    Make(
+        key="kestrel-hpc2",
+        vendor="Kestrel Charging",
+        model="HPC 300",
+        firmware="6.0.4",
+        serial_prefix="KHPC300-",
+        current="DC",
+        evse_count=2,
+        max_power_w=300_000,
+        meter_type="DCBM 400",
+        fault=("PowerSwitchFailure", "M3-0042", "power module 3 off line"),
+        reboot_s=75.0,
+        unlocks=False,
+        quirks=Quirks(boots_after_outage=False),
+        version="ocpp2.0.1",
+    ),
 )
 
 MAKES: Mapping[str, Make] = {make.key: make for make in _ALL}
@@ -181,18 +234,36 @@ MAKES: Mapping[str, Make] = {make.key: make for make in _ALL}
 DEFAULT_MAKE = "oriel-duo"
 """The make that does everything by the book."""
 
-_SHARES = {
-    "oriel-duo": 30,
-    "hartwell-home": 18,
-    "brenta-strada": 16,
-    "tessin-wall": 10,
-    "lumo-post": 8,
-    "kestrel-hpc": 8,
-    "norrland-dc": 8,
-    "sable-socket": 2,
+_SHARES: Mapping[Version, Mapping[str, int]] = {
+    "ocpp1.6": {
+        "oriel-duo": 30,
+        "hartwell-home": 18,
+        "brenta-strada": 16,
+        "tessin-wall": 10,
+        "lumo-post": 8,
+        "kestrel-hpc": 8,
+        "norrland-dc": 8,
+        "sable-socket": 2,
+    },
+    "ocpp2.0.1": {"oriel-trio": 50, "hartwell-street": 30, "kestrel-hpc2": 20},
 }
+_HABITS = {"hartwell-home", "brenta-strada", "tessin-wall", "lumo-post", "sable-socket"}
+"""Makes of AC whose successor has habits too."""
 
 
-def draw_make(rng: Random) -> Make:
-    """A make at random, common ones more often."""
-    return MAKES[rng.choices(list(_SHARES), list(_SHARES.values()))[0]]
+def draw_make(rng: Random, version: Version = "ocpp1.6") -> Make:
+    """A make that is sold with this version of OCPP, at random, common ones more often."""
+    shares = _SHARES[version]
+    return MAKES[rng.choices(list(shares), list(shares.values()))[0]]
+
+
+def make_speaking(key: str, version: Version) -> Make:
+    """The make itself if it speaks this version; else one of the same current that does, habits for habits."""
+    make = MAKES[key]
+    if make.version == version:
+        return make
+    if make.current == "DC":
+        return MAKES["kestrel-hpc2" if version == "ocpp2.0.1" else "kestrel-hpc"]
+    if version == "ocpp1.6":
+        return MAKES["hartwell-home" if make.quirks.late_id_token else DEFAULT_MAKE]
+    return MAKES["hartwell-street" if key in _HABITS else "oriel-trio"]

@@ -97,7 +97,7 @@ def meter_values(
     evse: Evse,
     charge: Charge | None,
     values: dict[str, Any],
-    number_when_queued: int | None,
+    number_when_queued: int | str | None,
 ) -> Any:
     """MeterValues, for a transaction if there is one and its number is known by now."""
     return call.MeterValues(
@@ -107,7 +107,7 @@ def meter_values(
     )
 
 
-def transaction_number(station: Station, charge: Charge | None) -> int | None:
+def transaction_number(station: Station, charge: Charge | None) -> int | str | None:
     """The transaction's number as far as the station knows it at this moment."""
     if charge is None:
         return None
@@ -116,7 +116,7 @@ def transaction_number(station: Station, charge: Charge | None) -> int | None:
     return charge.transaction_id
 
 
-def number_to_send(station: Station, charge: Charge | None, number_when_queued: int | None) -> int | None:
+def number_to_send(station: Station, charge: Charge | None, number_when_queued: int | str | None) -> int | str | None:
     """The number in a message sent now: makes with a stand-in never correct what they have queued."""
     if charge is None or number_when_queued is not None:
         return number_when_queued

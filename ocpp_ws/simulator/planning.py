@@ -28,7 +28,7 @@ class Profile:
     stack_level: int
     starts_at: datetime
     ends_at: datetime | None
-    transaction_id: int | None
+    transaction_id: int | str | None
     periods: list[tuple[int, float, int | None]]
 
     def limit_at(self, moment: datetime) -> tuple[float, int | None] | None:
@@ -50,7 +50,7 @@ class Plans:
     profiles: dict[int, Profile] = field(default_factory=dict)
 
     def set_profile(
-        self, connector_id: int, given: dict[str, Any], *, transaction_id: int | None, now: datetime
+        self, connector_id: int, given: dict[str, Any], *, transaction_id: int | str | None, now: datetime
     ) -> str:
         """SetChargingProfile: Accepted, or Rejected where the purpose does not fit (3.13.1)."""
         purpose = given["charging_profile_purpose"]
@@ -89,7 +89,7 @@ class Plans:
         return "Accepted" if found else "Unknown"
 
     def limit_at(
-        self, connector_id: int, transaction_id: int | None, moment: datetime
+        self, connector_id: int, transaction_id: int | str | None, moment: datetime
     ) -> tuple[float, int | None] | None:
         """The limit of a connector (0: the station) in W at a moment, of all that hold then the lowest; None: none."""
         limits = [
@@ -104,7 +104,7 @@ class Plans:
         return min(limits, key=lambda limit: limit[0]) if limits else None
 
     def _of(
-        self, purpose: str, connectors: tuple[int, ...], transaction_id: int | None, moment: datetime
+        self, purpose: str, connectors: tuple[int, ...], transaction_id: int | str | None, moment: datetime
     ) -> tuple[float, int | None] | None:
         """Of one purpose the highest level of the stack counts, a connector's own before the station's (3.13.3)."""
         found = [
@@ -118,7 +118,14 @@ class Plans:
         return max(found, key=lambda each: each[:2])[2] if found else None
 
     def composite(
-        self, connector_id: int, transaction_id: int | None, *, duration_s: int, unit: str, most_w: float, now: datetime
+        self,
+        connector_id: int,
+        transaction_id: int | str | None,
+        *,
+        duration_s: int,
+        unit: str,
+        most_w: float,
+        now: datetime,
     ) -> dict[str, Any]:
         """GetCompositeSchedule: what will be allowed from now on, at most ``most_w``."""
         ends_at = now + timedelta(seconds=duration_s)
@@ -138,7 +145,7 @@ class Plans:
         return {"duration": duration_s, "charging_rate_unit": unit, "charging_schedule_period": periods}
 
 
-def _profile(connector_id: int, given: dict[str, Any], transaction_id: int | None, now: datetime) -> Profile:
+def _profile(connector_id: int, given: dict[str, Any], transaction_id: int | str | None, now: datetime) -> Profile:
     schedule = given["charging_schedule"]
     absolute = given["charging_profile_kind"] == "Absolute"
     starts_at = _moment(schedule.get("start_schedule")) if absolute else None

@@ -56,7 +56,7 @@ def _charge_point(station: StationSpec) -> dict[str, Any]:
     return {
         "id": station.identifier,
         "name": f"{make.vendor} {make.model}",
-        "protocol": "ocpp1.6",
+        "protocol": station.version,
         "password": station.password,
         "access": "public",
         "status": "active",

@@ -13,7 +13,7 @@ TimestampStyle = Literal["millis", "seconds", "micros_offset", "naive"]
 
 @dataclass(frozen=True, slots=True)
 class Quirks:
-    """Departures from OCPP 1.6J; the defaults are a station that does everything by the book."""
+    """Departures from OCPP; the defaults are a station that does everything by the book."""
 
     timestamps: TimestampStyle = "millis"
     energy_unit: Literal["Wh", "kWh"] = "Wh"
@@ -45,7 +45,10 @@ class Quirks:
     """Message ids 1, 2, 3 … again on every connection instead of UUIDs."""
     null_heartbeat: bool = False
     """Heartbeat's payload is `null`."""
+    late_id_token: bool = False
+    """2.0.1: a transaction begins with the cable; who charges is told by a later event."""
     subprotocols: tuple[str, ...] = ("ocpp1.6",)
+    """Offered when it speaks 1.6."""
     extra_fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """Fields the specification does not know, by action."""
     renamed_keys: Mapping[str, str] = field(default_factory=dict)

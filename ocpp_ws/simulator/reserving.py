@@ -71,6 +71,7 @@ async def _expire(station: Station, evse: Evse, made: Reservation, left_s: float
         evse.reservation = None
         evse.wake()
         station.report_status(evse)
+        station.speech.reservation_lapsed(station, made.number)
 
 
 def _seconds_until(text: str) -> float | None:

@@ -13,14 +13,13 @@ from random import Random
 from typing import Any
 
 from ocpp.exceptions import OCPPError
-from ocpp.v16 import call
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from ocpp_ws.simulator import messages
-from ocpp_ws.simulator.client import ConnectionLost, SimulatedChargePoint
 from ocpp_ws.simulator.config import FleetConfig, StationSpec
 from ocpp_ws.simulator.configuration import Configuration
+from ocpp_ws.simulator.conversation import Client, ConnectionLost
 from ocpp_ws.simulator.evse import Charge, Evse, Phase
 from ocpp_ws.simulator.makes import MAKES
 from ocpp_ws.simulator.outbox import Message, Outbox
@@ -28,6 +27,7 @@ from ocpp_ws.simulator.physics import first_register_wh
 from ocpp_ws.simulator.planning import LocalList, Plans
 from ocpp_ws.simulator.quirks import stamp
 from ocpp_ws.simulator.reserving import let_in
+from ocpp_ws.simulator.speeches import SPEECHES
 
 log = logging.getLogger("ocpp_ws.simulator")
 
@@ -45,6 +45,8 @@ class Station:
         self.config = config
         self.identifier = spec.identifier
         self.make = MAKES[spec.make]
+        self.speech = SPEECHES[spec.version]
+        """The version of OCPP it speaks."""
         self.rng = Random(f"{config.seed}/{spec.identifier}")  # noqa: S311  # reproducible, not secret
         self.serial = f"{self.make.serial_prefix}{self.rng.randrange(10**6, 10**7)}"
         self.password = spec.password.encode() if spec.password is not None else None
@@ -76,15 +78,20 @@ class Station:
         self.outbox = Outbox()
         self.connection: ClientConnection | None = None
         """The open socket; set by the link."""
-        self.client: SimulatedChargePoint | None = None
+        self.client: Client | None = None
         """What speaks OCPP over it, once the server has accepted the boot."""
         self.power = asyncio.Event()
         self.power.set()
         self.booted = False
         """Whether it has been accepted since it was last switched on."""
+        self.boot_reason = "PowerUp"
+        """Why it boots next, in the words of OCPP 2.0.1."""
         self.heartbeat_changed = asyncio.Event()
         self.away_until_s = 0.0
         """On the event loop's clock: no connecting before."""
+        self._charge_over = asyncio.Event()
+        self.event_count = 0
+        """Of NotifyEvents (2.0.1)."""
         self.delivered_wh = 0.0
         self.was_connected = False
         self.attempts = 0
@@ -120,11 +127,9 @@ class Station:
             self.outbox.put(Message(lambda: payload))
 
     def report_status(self, evse: Evse | None = None) -> None:
-        """StatusNotification for one EVSE, or for the station itself (connector 0)."""
-        if evse is not None:
-            self.tell(messages.evse_status(self, evse, utc_now()))
-        elif self.make.quirks.reports_connector_zero:
-            self.tell(messages.station_status(self, utc_now()))
+        """Tell the status of one EVSE, or of the station itself."""
+        for payload in self.speech.statuses(self, evse, utc_now()):
+            self.tell(payload)
 
     def report_everything(self) -> None:
         """The statuses that follow an accepted boot (OCPP 1.6, 4.9)."""
@@ -137,11 +142,10 @@ class Station:
         client = self.client
         if client is not None:
             try:
-                answer = await client.ask(call.Authorize(id_tag=messages.tag_on_wire(self, id_tag)))
-                accepted = bool(answer.id_tag_info["status"] == "Accepted")
-                parent = answer.id_tag_info.get("parent_id_tag")
+                answer = await client.ask(self.speech.authorize(self, id_tag))
+                accepted, parent = self.speech.authorized(answer)
                 if parent:
-                    self.parents[id_tag.upper()] = str(parent)
+                    self.parents[id_tag.upper()] = parent
             except (ConnectionClosed, ConnectionLost):
                 pass  # it went offline over the question
             except (OCPPError, TimeoutError, TypeError, KeyError):
@@ -157,18 +161,15 @@ class Station:
         return id_tag in self.known_tags if listed is None else listed
 
     def begin_charge(self, evse: Evse, charge: Charge) -> None:
-        """Let the current flow and queue StartTransaction."""
+        """Let the current flow and queue what says so."""
         evse.begin(charge)
+        self.speech.begun(self, evse, charge)
 
-        def started(answer: Any) -> None:
-            charge.transaction_id = answer.transaction_id
-            if (answer.id_tag_info or {}).get("status", "Accepted") != "Accepted":
-                self.known_tags.discard(charge.id_tag)
-                if self.configuration.flag("StopTransactionOnInvalidId"):
-                    evse.order_stop("DeAuthorized")
-
-        payload = messages.start_transaction(self, evse, charge)
-        self.outbox.put(Message(lambda: payload, lasting=True, answered=started))
+    def refuse(self, evse: Evse, charge: Charge) -> None:
+        """The server refuses the card of a charge that has begun."""
+        self.known_tags.discard(charge.id_tag)
+        if self.configuration.flag("StopTransactionOnInvalidId") and evse.charge is charge:
+            evse.order_stop("DeAuthorized")
 
     def advance(self, evse: Evse) -> None:
         """Bring one meter up to now, under the limit that holds now."""
@@ -177,50 +178,36 @@ class Station:
         self.delivered_wh += evse.advance(asyncio.get_running_loop().time())
 
     def send_meter_values(self, evse: Evse, context: str = "Sample.Periodic") -> None:
-        """Queue MeterValues with what the meter shows now."""
+        """Queue what the meter shows now."""
         self.advance(evse)
-        charge, now = evse.charge, utc_now()
-        values = messages.meter_set(self, evse, now, context)
-        number_when_queued = messages.transaction_number(self, charge)
-        self.outbox.put(
-            Message(
-                lambda: messages.meter_values(self, evse, charge, values, number_when_queued),
-                lasting=charge is not None,
-            )
-        )
+        self.speech.measured(self, evse, context, utc_now())
 
     def end_charge(self, evse: Evse, reason: str) -> None:
-        """Stop the current and queue StopTransaction."""
+        """Stop the current and queue what says so."""
         self.advance(evse)
         charge = evse.charge
         if charge is None:
             return
-        payload = messages.stop_transaction(self, evse, charge, utc_now(), reason)
-        number_when_queued = messages.transaction_number(self, charge)
-
-        def numbered() -> Any:
-            payload.transaction_id = messages.number_to_send(self, charge, number_when_queued) or 0
-            return payload
-
-        self.outbox.put(Message(numbered, lasting=True))
+        self.speech.ended(self, evse, charge, reason, utc_now())
         evse.charge = None
         evse.stop_reason = None
+        self._charge_over.set()
         if evse.wanted_operative is not None:
             evse.operative, evse.wanted_operative = evse.wanted_operative, None
 
     # What the server may order --------------------------------------------------------------------
 
-    def remote_start(self, id_tag: str, connector_id: int | None) -> str:
-        """RemoteStartTransaction: Accepted when an EVSE is free; a driver then plugs in."""
+    def remote_start(self, id_tag: str, connector_id: int | None, number: int | None = None) -> str:
+        """RemoteStartTransaction: Accepted when an EVSE is free; a driver then plugs in. ``number``: the server's."""
         wanted = self.evses.values() if connector_id is None else [self.evses.get(connector_id)]
         for evse in wanted:
             if evse is not None and evse.is_free and self.is_powered and let_in(self, evse, id_tag):
-                evse.remote_tag = id_tag
+                evse.remote_tag, evse.remote_number = id_tag, number
                 evse.wake()
                 return "Accepted"
         return "Rejected"
 
-    def remote_stop(self, transaction_id: int) -> str:
+    def remote_stop(self, transaction_id: int | str) -> str:
         """RemoteStopTransaction: Accepted when this transaction runs here."""
         for evse in self.evses.values():
             if evse.charge is not None and evse.charge.transaction_id == transaction_id:
@@ -304,14 +291,9 @@ class Station:
         if connector_id and connector_id not in self.evses:
             return None
         chosen = [self.evses[connector_id]] if connector_id else list(self.evses.values())
-        simple: dict[str, Callable[[], Any]] = {
-            "BootNotification": lambda: messages.boot(self),
-            "Heartbeat": call.Heartbeat,
-            "FirmwareStatusNotification": lambda: call.FirmwareStatusNotification(status="Idle"),
-            "DiagnosticsStatusNotification": lambda: call.DiagnosticsStatusNotification(status="Idle"),
-        }
-        if requested in simple:
-            return lambda: self.tell(simple[requested]())
+        simple = self.speech.triggered(self, requested)
+        if simple is not None:
+            return lambda: self.tell(simple())
         if requested == "StatusNotification":
             return lambda: self.report_status(self.evses[connector_id]) if connector_id else self.report_everything()
         if requested == "MeterValues":
@@ -338,9 +320,17 @@ class Station:
             await self._charges_ended()
         self.power.clear()
         self.booted = False
+        self.boot_reason = "RemoteReset"
         self.hang_up(abruptly=hard)
         await asyncio.sleep(self.pace(self.make.reboot_s * self.rng.uniform(0.7, 1.3)))
         self.power.set()
+
+    async def reset_when_idle(self) -> None:
+        """Reset once nothing charges any more (OCPP 2.0.1, B12)."""
+        while any(evse.charge is not None for evse in self.evses.values()):
+            self._charge_over.clear()
+            await self._charge_over.wait()
+        await self._reset(hard=False)
 
     async def _charges_ended(self) -> None:
         """Wait until ordered stops have been queued, and what is queued has been answered; 5 s at most."""

@@ -87,8 +87,7 @@ async def _still_waiting(station: Station, evse: Evse, simulated_s: float) -> bo
 
 
 def _show(station: Station, evse: Evse, phase: Phase) -> None:
-    evse.phase = phase
-    station.report_status(evse)
+    station.speech.show(station, evse, phase)
 
 
 async def _visit_with_card(station: Station, evse: Evse, card: str) -> None:
@@ -109,6 +108,8 @@ async def _visit_with_card(station: Station, evse: Evse, card: str) -> None:
         if not accepted:
             await _still_waiting(station, evse, evse.rng.uniform(5, 30))
     # An operator may have started it remotely while the driver was fumbling.
+    if evse.remote_tag is None:
+        evse.remote_number = None  # of a request that has lapsed
     tag, evse.remote_tag = evse.remote_tag or card, None
     # it may have been reserved for somebody else while the driver was fumbling
     if accepted and let_in(station, evse, tag) and evse.is_usable and station.is_powered:
