@@ -37,6 +37,7 @@ from app.crm.models import RfidTag, User
 from app.demo.traffic import USES, ac_charge, arrivals, dc_charge
 from app.tariffs.models import Tariff, TariffType
 from ocpp_ws.simulator.config import StationSpec
+from ocpp_ws.simulator.demo import fleet_config
 from tests.conftest import empty_tables
 
 
@@ -287,6 +288,9 @@ def test_what_the_simulator_is_told(past: Session, config: Config) -> None:
             assert verify_station_password(stored.password_hash or "", candidates, config.secret_key)
         assert (stored.state.vendor, stored.state.model) == (station.vendor, station.model)
     assert len({station.make for station in stations}) >= 5
+    assert 18 <= sum(station.protocol == "ocpp2.0.1" for station in stations) <= 20, "half of them"
+    for simulated, station in zip(fleet_config(stations, 8000).stations, stations, strict=True):
+        assert simulated.version == station.protocol
     assert 5 < sum(station.password is not None for station in stations) < 30
 
 

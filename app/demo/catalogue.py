@@ -1,7 +1,7 @@
 """The demo's world as data: real places and models of charge points, invented operator, tariffs by all five types.
 
 Coordinates are of the places named. `make` is the habit a simulated station has on the wire, by its key in the
-simulator; vendor and model are what it says of itself.
+simulator, which takes its like for a station of OCPP 2.0.1; vendor and model are what it says of itself.
 """
 
 from __future__ import annotations

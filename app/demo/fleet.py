@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,6 +21,7 @@ from app.assets.models import (
     Evse,
     EvseType,
     Location,
+    NetworkProtocol,
     NetworkType,
     SystemStatus,
 )
@@ -83,12 +85,13 @@ def _fill(tariff: Tariff, columns: Mapping[str, Any]) -> None:
 def make_sites(
     session: Session, rng: Random, *, tariff_groups: Mapping[str, TariffGroup], secret_key: str, now: datetime
 ) -> list[Site]:
-    """Every place with its zone and stations. Flushes."""
+    """Every place with its zone and stations, every second of them of OCPP 2.0.1. Flushes."""
     partners = {name: Partner(name=name) for name in PARTNERS}
     session.add_all(partners.values())
     session.flush()
     sites = []
     code = 1100
+    protocols = itertools.cycle((NetworkProtocol.OCPP16, NetworkProtocol.OCPP201))
     for place in PLACES:
         opened_at = now - timedelta(days=place.opened_days_ago)
         location = Location(
@@ -109,6 +112,7 @@ def make_sites(
         for number, planned in enumerate(place.stations, start=1):
             station = _station(place, number, planned, partner_id, rng, secret_key, now)
             station.zone = zone
+            station.protocol = next(protocols)
             for evse in station.evses:
                 evse.code = str(code := code + 1)
                 evse.tariff_group_id = tariff_groups[place.tariff_groups[evse.type.value]].id

@@ -32,11 +32,15 @@ class DemoEvse:
 
 @dataclass(frozen=True)
 class DemoStation:
-    """A station of the demo. ``make`` is the simulator's key; vendor and model are what it says of itself."""
+    """A station of the demo. ``make`` is the simulator's key; vendor and model are what it says of itself.
+
+    ``protocol`` is the network protocol it is stored with.
+    """
 
     identifier: str
     password: str | None
     make: str
+    protocol: str
     vendor: str
     model: str
     firmware: str
@@ -65,6 +69,7 @@ def demo_stations(session: Session, *, secret_key: str) -> list[DemoStation]:
                 identifier=charge_point.identifier,
                 password=station_password(charge_point.identifier, secret_key) if charge_point.password_hash else None,
                 make=model.make,
+                protocol=charge_point.protocol.value,
                 vendor=model.vendor,
                 model=model.name,
                 firmware=model.firmware,

@@ -13,6 +13,7 @@ from app.core.db import transaction
 from app.demo import DemoStation, demo_stations, top_up_low_balances
 from ocpp_ws.simulator.config import EvseSpec, FleetConfig, Nameplate, StationSpec, demo_mishaps
 from ocpp_ws.simulator.fleet import Fleet, stop_on_signals
+from ocpp_ws.simulator.makes import Version, make_speaking
 
 log = structlog.get_logger("ocpp_ws.simulator")
 
@@ -34,23 +35,26 @@ def run(app: Flask, config: Config) -> int:
 
 def fleet_config(stations: list[DemoStation], port: int) -> FleetConfig:
     """The demo's stations as the simulator takes them."""
-    specs = [
-        StationSpec(
-            station.identifier,
-            station.password,
-            station.make,
-            [EvseSpec(e.network_id, "DC" if e.kind == "DC" else "AC", e.max_power_w) for e in station.evses],
-            station.id_tags,
-            Nameplate(station.vendor[:20], station.model[:20], station.firmware[:50]),
-        )
-        for station in stations
-    ]
+    specs = [_spec(station) for station in stations]
     return FleetConfig(
         url=f"ws://127.0.0.1:{port}/ocpp",
         stations=specs,
         time_scale=TIME_SCALE,
         meter_interval_s=METER_INTERVAL_S,
         mishaps=demo_mishaps(specs),
+    )
+
+
+def _spec(station: DemoStation) -> StationSpec:
+    """A station as the simulator takes it, of a make that speaks the protocol it is stored with."""
+    version: Version = "ocpp2.0.1" if station.protocol == "ocpp2.0.1" else "ocpp1.6"
+    return StationSpec(
+        station.identifier,
+        station.password,
+        make_speaking(station.make, version).key,
+        [EvseSpec(e.network_id, "DC" if e.kind == "DC" else "AC", e.max_power_w) for e in station.evses],
+        station.id_tags,
+        Nameplate(station.vendor[:20], station.model[:20], station.firmware[:50]),
     )
 
 
