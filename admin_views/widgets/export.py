@@ -131,8 +131,10 @@ class ExportMixin:
             return None
         return settings.get_int(self.db_session(), "export.background_rows")
 
-    def exports_beside(self, count: int) -> bool:
-        """Whether so many rows are many."""
+    def exports_beside(self, count: int, capped: bool = False) -> bool:
+        """Whether so many rows are many, or nobody knows how many there are."""
+        if capped:
+            return self.export_definition() is not None
         most = self.background_rows() if count >= FEWEST_MANY else None
         return most is not None and count >= most
 

@@ -292,7 +292,7 @@ class ListMixin:
             "filter_groups": self.filter_groups(page.args),
             "bulk_actions": self.actions_for("bulk"),
             "selectable": bool(self.actions_for("bulk")) or self.can_export,
-            "export_asks": self.can_export and self.exports_beside(page.count),
+            "export_asks": self.can_export and self.exports_beside(page.count, page.capped),
             "saved_views": view_preferences.get("views", {}),
             "presets": PRESETS,
         }

@@ -50,6 +50,10 @@ export function start() {
       form().submit();
     }
   });
+  // a download leaves the page where it is: the dialog has done its work
+  document.addEventListener('submit', (event) => {
+    if (event.target.matches('[data-export-form]')) setTimeout(() => document.querySelector('#modal-content .btn-close')?.click(), 100);
+  });
   let last = null;
   document.addEventListener('click', (event) => {
     if (!event.target.matches('#list-form input[name=rowid]')) return;
