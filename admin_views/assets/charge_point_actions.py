@@ -9,6 +9,7 @@ from admin_views.assets import (
     charging_actions,
     configuration,
     local_list_part,
+    monitor_actions,
     security_actions,
     transfer_actions,
 )
@@ -133,6 +134,7 @@ ACTIONS = (
         help="Clears the RFID tags saved locally at the charge point.",
     ),
     *configuration.ACTIONS,
+    *monitor_actions.ACTIONS,
     *transfer_actions.ACTIONS,
     *charging_actions.ACTIONS,
     *charging_actions.STATION_ACTIONS,

@@ -271,6 +271,7 @@ def related() -> tuple[Related, ...]:
             "charge_point_id",
             ("id", "firmware", "status", "reported", "version_before", "version_after", "retrieve_at", "changed_at"),
         ),
+        Related("Device Events", "device_event", "charge_point_id"),
         Related("Stray Messages", "stray_message", "charge_point_id"),
         quirks.RELATED,
     )

@@ -14,10 +14,12 @@ from admin_views.base import BaseView
 from app.assets.models import ChargePoint
 from app.charging.models import (
     CommunicationLog,
+    DeviceEvent,
     HardwareStatusLog,
     NetworkStatusLog,
     StrayMessage,
 )
+from app.charging.upkeep.device_events import SEVERITIES, TRIGGERS
 from app.core.db import db
 
 STATION_LABELS = {
@@ -141,6 +143,52 @@ class StrayMessageView(LogView):
     column_export_list = ("id", "at", "charge_point_id", "action", "note", "payload")
 
 
+def severity(view: Any, context: Any, obj: DeviceEvent, name: str) -> Any:
+    """In words, with its number."""
+    value = obj.severity
+    return None if value is None else f"{value}: {SEVERITIES.get(value, 'unknown')}"
+
+
+class DeviceEventView(LogView):
+    """What stations that have a device model report of their variables by themselves."""
+
+    singular, plural = "Device Event", "Device Events"
+    empty_hint = "What a charge point reports by itself appears here: values beyond a limit, changes, faults."
+    column_list = ("at", "key", "value", "severity", "cleared", "trigger", "technical_info", "reported_at")
+    column_labels = {
+        **STATION_LABELS,
+        "key": "Variable",
+        "value": "Value",
+        "severity": "Severity",
+        "cleared": "Cleared",
+        "trigger": "Why",
+        "technical_code": "Code",
+        "technical_info": "Info",
+    }
+    column_formatters = {
+        "severity": severity,
+        "trigger": lambda view, context, obj, name: TRIGGERS.get(obj.trigger, obj.trigger),
+    }
+    column_sortable_list = ("at",)
+    column_filters = ("at", "key", "severity", "cleared", *of_station(DeviceEvent))
+    column_export_list = (
+        "at",
+        "charge_point_id",
+        "reported_at",
+        "event_number",
+        "key",
+        "trigger",
+        "value",
+        "cleared",
+        "severity",
+        "monitor_id",
+        "cause",
+        "session_reference",
+        "technical_code",
+        "technical_info",
+    )
+
+
 def log_views() -> list[Any]:
     """The pages of the logs."""
     return [
@@ -148,4 +196,5 @@ def log_views() -> list[Any]:
         NetworkStatusLogView(NetworkStatusLog, db, endpoint="network_status_log"),
         CommunicationLogView(CommunicationLog, db, endpoint="communication_log"),
         StrayMessageView(StrayMessage, db, endpoint="stray_message"),
+        DeviceEventView(DeviceEvent, db, endpoint="device_event"),
     ]

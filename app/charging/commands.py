@@ -61,6 +61,9 @@ class CommandName(StrEnum):
     # session, kind: absolute | recurring | relative, unit, periods: [{start_s, limit, phases}], …}
     CLEAR_CHARGING_PROFILE = "clear_charging_profile"  # all optional: profile_id, network_id, purpose, stack_level
     GET_CHARGING_PROFILES = "get_charging_profiles"
+    SET_MONITOR = "set_monitor"  # key, kind: as MonitorKind, value, severity: 0 (danger) … 9, in_session_only
+    CLEAR_MONITOR = "clear_monitor"  # monitor_id
+    GET_MONITORS = "get_monitors"
     SEND_LOCAL_LIST = "send_local_list"  # version, full, entries: [{id_tag, info | None}]
     GET_LOCAL_LIST_VERSION = "get_local_list_version"
     RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at; optional: parent
@@ -92,6 +95,9 @@ TITLES = {
     CommandName.SET_CHARGING_PROFILE: "Set charging profile",
     CommandName.CLEAR_CHARGING_PROFILE: "Clear charging profile",
     CommandName.GET_CHARGING_PROFILES: "Get charging profiles",
+    CommandName.SET_MONITOR: "Set monitor",
+    CommandName.CLEAR_MONITOR: "Clear monitor",
+    CommandName.GET_MONITORS: "Get monitors",
     CommandName.SEND_LOCAL_LIST: "Send local auth list",
     CommandName.GET_LOCAL_LIST_VERSION: "Get local list version",
     CommandName.RESERVE: "Reserve",
@@ -109,15 +115,16 @@ TITLES = {
 class Answer:
     """What came of a command. ``response`` is the station's own words, ``facts`` what they mean in ours.
 
-    The gateway's protocol adapter writes the facts, per command (see ``ocpp_ws/outgoing``):
-    GET_CONFIGURATION keys: [{key, value, readonly}], unknown: [key]; CHANGE_CONFIGURATION result: accepted |
-    reboot_required | rejected | not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE
-    starts_at, duration_s, unit, min_rate, periods: [{start_s, limit, phases}]; GET_CHARGING_PROFILES result: coming |
-    none; SEND_LOCAL_LIST result: accepted |
-    failed | not_supported | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted |
-    occupied | rejected | unavailable; GET_CERTIFICATES certificates: [hash_data]; DELETE_CERTIFICATE result:
-    accepted | not_found | failed; DATA_TRANSFER data. Any of them: perhaps_received, when the connection ended before
-    the answer to what had been sent; not_supported, when the station has no such call.
+    The gateway's protocol adapter writes the facts, per command (see ``ocpp_ws/outgoing``): GET_CONFIGURATION keys:
+    [{key, value, readonly}], unknown: [key]; CHANGE_CONFIGURATION result: accepted | reboot_required | rejected |
+    not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE starts_at, duration_s, unit,
+    min_rate, periods: [{start_s, limit, phases}]; GET_CHARGING_PROFILES result: coming | none; SET_MONITOR
+    monitor_id; CLEAR_MONITOR result: accepted | not_found | rejected; GET_MONITORS result: none, if there are none;
+    SEND_LOCAL_LIST result: accepted | failed | not_supported | version_mismatch; GET_LOCAL_LIST_VERSION version;
+    RESERVE result: accepted | faulted | occupied | rejected | unavailable; GET_CERTIFICATES certificates:
+    [hash_data]; DELETE_CERTIFICATE result: accepted | not_found | failed; DATA_TRANSFER data. Any of them:
+    perhaps_received, when the connection ended before the answer to what had been sent; not_supported, when the
+    station has no such call.
     """
 
     status: ActionStatus

@@ -7,6 +7,7 @@ from importlib import import_module
 MODULES: tuple[str, ...] = (
     "app.charging.upkeep.configuration",
     "app.charging.upkeep.device_model",
+    "app.charging.upkeep.monitors",
     "app.charging.upkeep.boot_recipe",
     "app.charging.reservations.reservations",
     "app.charging.plans.smart_charging",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,9 +11,21 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.assets.models import ChargePoint, NetworkProtocol
-from app.charging.models import ChargingLimit, ChargingNeeds, Reservation, ReservationStatus, StationProfile
+from app.charging.models import (
+    ChargingLimit,
+    ChargingNeeds,
+    DeviceEvent,
+    DeviceMonitor,
+    DeviceVariable,
+    MonitorKind,
+    MonitorStatus,
+    Reservation,
+    ReservationStatus,
+    StationProfile,
+)
 from app.charging.plans import station_limits
 from app.charging.reservations import reservations
+from app.charging.upkeep import monitors
 from app.core.clock import utcnow
 from app.core.models import Action, ActionStatus
 from tests.support.factories_dashboard import signed_in
@@ -240,3 +253,191 @@ def test_a_station_lets_a_reservation_go(
     ended = house.again().get_one(Reservation, row.id)
     assert (ended.status, ended.end_reason) == (status, why)
     assert ended.ended_at is not None
+
+
+# ---------------------------------------------------------------------- events of variables
+
+
+def told_event(number: int, value: str, component: str = "EVSE", variable: str = "Power", **fields: Any) -> Any:
+    return {
+        "eventId": number,
+        "timestamp": stamp(),
+        "trigger": "Alerting",
+        "actualValue": value,
+        "eventNotificationType": "CustomMonitor",
+        "component": {"name": component, "evse": {"id": 1}},
+        "variable": {"name": variable},
+        **fields,
+    }
+
+
+def tell(wire: ScriptedStation, *events: dict[str, Any], number: int = 0) -> None:
+    wire.call("NotifyEvent", {"generatedAt": stamp(), "seqNo": number, "eventData": list(events)})
+
+
+def test_events_of_variables_are_kept_and_shown(
+    house: House, app: Flask, charge_point: ChargePoint, wire: ScriptedStation
+) -> None:
+    own = {"charge_point_id": charge_point.id, "partner_id": charge_point.partner_id}
+    monitor = DeviceMonitor(**own, monitor_id=5, key="EVSE@1.Power", kind=MonitorKind.UPPER, value=20_000, severity=3)
+    house.session.add(monitor)
+    house.session.commit()
+    password = {"component": {"name": "SecurityCtrlr"}, "variable": {"name": "BasicAuthPassword"}}
+    tell(
+        wire,
+        told_event(1, "20500", variableMonitoringId=5, techCode="E7", techInfo="too\u0000 hot"),
+        told_event(2, "19000", variableMonitoringId=5, cleared=True, cause=1),
+        told_event(2**80, "open", "Door", "State", variableMonitoringId=2**40),
+        told_event(4, "secret-secret", **password),
+    )
+    rows = house.again().scalars(select(DeviceEvent).filter_by(charge_point_id=charge_point.id)).all()
+    found = {row.value: row for row in rows}
+    assert set(found) == {"20500", "19000", "open"}, "a password is nothing to be kept"
+    hot = found["20500"]
+    assert (hot.key, hot.severity, hot.cleared, hot.technical_info) == ("EVSE@1.Power", 3, False, "too hot")
+    assert (found["19000"].cleared, found["19000"].cause) == (True, 1)
+    assert (found["open"].key, found["open"].severity, found["open"].monitor_id) == ("Door@1.State", None, None)
+    olga = signed_in(app, house.operator())
+    page = olga.get(f"/assets/device-events/?flt1_charge_point_id_is={charge_point.identifier}").get_data(as_text=True)
+    for said in ("EVSE@1.Power", "20500", "3: Critical", "Beyond a limit", "Door@1.State"):
+        assert said in page
+    assert "Device Events" in olga.get(f"{PAGE}/details/?id={charge_point.id}").get_data(as_text=True)
+
+
+# ---------------------------------------------------------------------- monitors
+
+
+@pytest.fixture
+def power(house: House, charge_point: ChargePoint) -> str:
+    """A variable that can be monitored, and one that cannot."""
+    own = {"charge_point_id": charge_point.id, "partner_id": charge_point.partner_id, "reported_at": utcnow()}
+    at = {"component": "EVSE", "network_id": 1}
+    house.session.add_all(
+        [
+            DeviceVariable(**own, **at, key="EVSE@1.Power", variable="Power", supports_monitoring=True),
+            DeviceVariable(**own, **at, key="EVSE@1.Name", variable="Name"),
+        ]
+    )
+    house.session.commit()
+    return "EVSE@1.Power"
+
+
+def set_power(house: House, charge_point: ChargePoint, **changed: Any) -> Action:
+    wanted = {"key": "EVSE@1.Power", "kind": MonitorKind.UPPER, "value": Decimal("20000.5"), "severity": 3}
+    action = monitors.set_monitor(
+        house.session,
+        charge_point=charge_point,
+        **{**wanted, **changed},
+        in_session_only=True,
+        reason="Too hot",
+        actor=house.operator(),
+        now=utcnow(),
+    )
+    house.session.commit()
+    return action
+
+
+def monitors_of(house: House, charge_point: ChargePoint) -> dict[int | None, DeviceMonitor]:
+    rows = house.again().scalars(select(DeviceMonitor).filter_by(charge_point_id=charge_point.id))
+    return {row.monitor_id: row for row in rows}
+
+
+def answer_set(wire: ScriptedStation, status: str, **number: int) -> dict[str, Any]:
+    call = wire.expect_call("SetVariableMonitoring")
+    (asked,) = call.payload["setMonitoringData"]
+    echo = {name: asked[name] for name in ("type", "severity", "component", "variable")}
+    call.answer(setMonitoringResult=[{**echo, "status": status, **number}])
+    return asked
+
+
+@pytest.mark.usefixtures("power")
+@pytest.mark.parametrize(
+    ("answer", "number", "status"),
+    [
+        ("Accepted", 41, MonitorStatus.REPORTED),
+        ("Duplicate", None, MonitorStatus.REJECTED),
+        ("UnsupportedMonitorType", None, MonitorStatus.REJECTED),
+    ],
+)
+def test_a_monitor_is_what_the_station_made_of_it(
+    house: House, charge_point: ChargePoint, wire: ScriptedStation, answer: str, number: int, status: MonitorStatus
+) -> None:
+    action = set_power(house, charge_point)
+    asked = answer_set(wire, answer, **({"id": number} if number else {}))
+    assert (asked["type"], asked["value"], asked["transaction"]) == ("UpperThreshold", 20000.5, True)
+    eventually(lambda: house.again().get_one(Action, action.id).status is not ActionStatus.PENDING)
+    (row,) = monitors_of(house, charge_point).values()
+    assert (row.monitor_id, row.status, row.ours) == (number, status, True)
+    error = house.again().get_one(Action, action.id).error
+    assert (error is None) == (answer == "Accepted"), "why it was refused is said"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"key": "EVSE@1.Colour"}, "described no variable"),
+        ({"key": "EVSE@1.Name"}, "cannot be monitored"),
+        ({"kind": MonitorKind.PERIODIC, "value": Decimal("0.5")}, "whole seconds"),
+        ({"kind": MonitorKind.DELTA, "value": Decimal(0)}, "more than 0"),
+        ({"value": Decimal("Infinity")}, "a number"),
+        ({"severity": 10}, "0 .danger. to 9"),
+    ],
+)
+def test_what_cannot_be_monitored_is_said_before_it_is_sent(
+    house: House, charge_point: ChargePoint, power: str, changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(monitors.InvalidMonitor, match=said):
+        set_power(house, charge_point, **changed)
+    assert not monitors_of(house, charge_point)
+
+
+@pytest.mark.usefixtures("power")
+def test_monitors_are_set_reported_and_cleared_by_an_operator(
+    house: House, app: Flask, charge_point: ChargePoint, wire: ScriptedStation
+) -> None:
+    olga = signed_in(app, house.operator())
+    olga.get(f"{PAGE}/details/?id={charge_point.id}")  # where the dialogs appear
+    run = f"{PAGE}/run/{{}}/?rowid={charge_point.id}"
+    assert "EVSE@1.Power" in olga.htmx(run.format("set_monitor")).get_data(as_text=True)
+    fields = {"key": "EVSE@1.Power", "kind": "upper", "value": "20000", "severity": "3", "when": "always"}
+    refused = olga.send(run.format("set_monitor"), {**fields, "value": "much", "reason": "Hot"})
+    assert refused.status_code == 422
+    assert olga.send(run.format("set_monitor"), {**fields, "reason": "Hot"}).status_code == 200
+    answer_set(wire, "Accepted", id=41)
+    eventually(lambda: 41 in monitors_of(house, charge_point))
+    assert olga.send(run.format("get_monitors"), {"reason": "A look"}).status_code == 200
+    call = wire.expect_call("GetMonitoringReport")
+    call.answer(status="Accepted")
+    built_in = {"id": 7, "transaction": False, "value": 1.5, "type": "Delta", "severity": 8}
+    where = {"component": {"name": "Connector", "evse": {"id": 1}}, "variable": {"name": "Temperature"}}
+    odd = {**built_in, "id": 8, "severity": 44}
+    ours = {**built_in, "id": 41, "value": 20000, "type": "UpperThreshold", "severity": 3}
+    on_power = {"component": {"name": "EVSE", "evse": {"id": 1}}, "variable": {"name": "Power"}}
+    head = {"requestId": call.payload["requestId"], "generatedAt": stamp()}
+    first = [{**where, "variableMonitoring": [built_in, odd]}]
+    wire.call("NotifyMonitoringReport", {**head, "seqNo": 0, "tbc": True, "monitor": first})
+    assert set(monitors_of(house, charge_point)) == {41}, "half a report says nothing yet"
+    rest = [{**on_power, "variableMonitoring": [ours]}]
+    wire.call("NotifyMonitoringReport", {**head, "seqNo": 1, "tbc": False, "monitor": rest})
+    found = monitors_of(house, charge_point)
+    assert {number: (row.key, row.ours) for number, row in found.items()} == {
+        7: ("Connector@1.Temperature", False),
+        41: ("EVSE@1.Power", True),
+    }
+    assert "41: EVSE@1.Power, above a value 20000" in olga.htmx(run.format("clear_monitor")).get_data(as_text=True)
+    assert olga.send(run.format("clear_monitor"), {"monitor": "41", "reason": "Cooler"}).status_code == 200
+    cleared = wire.expect_call("ClearVariableMonitoring")
+    assert cleared.payload == {"id": [41]}
+    cleared.answer(clearMonitoringResult=[{"id": 41, "status": "Accepted"}])
+    eventually(lambda: set(monitors_of(house, charge_point)) == {7})
+
+
+def test_a_station_without_monitors_has_none(house: House, charge_point: ChargePoint, wire: ScriptedStation) -> None:
+    own = {"charge_point_id": charge_point.id, "partner_id": charge_point.partner_id}
+    house.session.add(DeviceMonitor(**own, monitor_id=5, key="A.B", kind=MonitorKind.UPPER, value=1, severity=3))
+    monitors.get_monitors(
+        house.session, charge_point=charge_point, reason="A look", actor=house.operator(), now=utcnow()
+    )
+    house.session.commit()
+    wire.expect_call("GetMonitoringReport").answer(status="EmptyResultSet")
+    eventually(lambda: not monitors_of(house, charge_point))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from app.charging.commands import CommandName
+from app.charging.models import MonitorKind
 from app.core.models import ActionStatus
 from ocpp_ws import codec, outgoing
 from ocpp_ws.v16.outgoing import MESSAGES as MESSAGES_16
@@ -94,6 +95,12 @@ REQUESTS_OF_201 = [
     (CommandName.GET_REPORT, {"components": ["EVSE", "Connector"]}),
     (CommandName.GET_REPORT, {"criteria": ["problems", "enabled"]}),
     (CommandName.GET_CHARGING_PROFILES, {}),
+    *(
+        (CommandName.SET_MONITOR, {"key": "EVSE@1.Power", "kind": kind.value, "value": "20000", "severity": 5})
+        for kind in MonitorKind
+    ),
+    (CommandName.CLEAR_MONITOR, {"monitor_id": 5}),
+    (CommandName.GET_MONITORS, {}),
 ]
 
 

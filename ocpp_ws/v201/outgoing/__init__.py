@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.charging.commands import CommandName
 from ocpp_ws.outgoing import Outgoing
-from ocpp_ws.v201.outgoing import core, lists, security, smart_charging, upkeep
+from ocpp_ws.v201.outgoing import core, lists, monitoring, security, smart_charging, upkeep
 
 MESSAGES: dict[CommandName, Outgoing] = {
     **core.MESSAGES,
@@ -12,6 +12,7 @@ MESSAGES: dict[CommandName, Outgoing] = {
     **lists.MESSAGES,
     **smart_charging.MESSAGES,
     **security.MESSAGES,
+    **monitoring.MESSAGES,
 }
 
 __all__ = ["MESSAGES"]

@@ -31,7 +31,8 @@ _SET = {
 }
 
 
-def _parsed(name: str) -> dict[str, Any]:
+def parsed(name: str) -> dict[str, Any]:
+    """Component and variable of a name of ours. Raises NotInThisVersion."""
     try:
         return parse_name(name)
     except NoSuchName as error:
@@ -46,7 +47,7 @@ def report_number(wanted: Wanted) -> int:
 def _read_request(request: Payload) -> Payload:
     keys = request.get("keys")
     if keys:
-        return {"getVariableData": [_parsed(key) for key in keys]}
+        return {"getVariableData": [parsed(key) for key in keys]}
     wanted, base = _BASES[request.get("base") or "all"]
     return {"requestId": report_number(wanted), "reportBase": base}
 
@@ -79,7 +80,7 @@ def _read_answer(response: Payload) -> Answer:
 
 def set_variable(name: str, value: str, attribute: str | None = None) -> Payload:
     """A SetVariables of one attribute, the actual value unless another is named. Raises NotInThisVersion."""
-    data = {"attributeValue": value, **_parsed(name)}
+    data = {"attributeValue": value, **parsed(name)}
     if attribute is not None and attribute != "actual":
         data["attributeType"] = ATTRIBUTES_ON_WIRE[attribute]
     return {"setVariableData": [data]}
