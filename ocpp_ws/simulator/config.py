@@ -11,7 +11,7 @@ from ocpp_ws.simulator.makes import DEFAULT_MAKE, MAKES, Current, Version
 
 
 class EvseSpec(NamedTuple):
-    """One EVSE: its OCPP 1.6 connector number, kind of current, and what it can deliver in W."""
+    """One EVSE: its number (in OCPP 1.6 the connector), kind of current, and what it can deliver in W."""
 
     network_id: int
     kind: Current
