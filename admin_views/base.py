@@ -7,16 +7,14 @@ dropped silently; keys are typed; lost updates are refused. How to declare a pag
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import flask_admin
 from flask import abort, request, url_for
 from flask_admin import expose
 from flask_admin.contrib.sqla import ModelView
 from flask_admin.form import BaseForm
 from flask_admin.helpers import is_safe_url
-from flask_login import current_user
 from sqlalchemy import func
 
 from admin_views import formats
@@ -36,13 +34,13 @@ from admin_views.widgets.fields import (
     TimezoneField,
 )
 from admin_views.widgets.filters import FilterConverter
+from admin_views.widgets.guarded import Guarded, PageView
 from admin_views.widgets.i18n import I18nField, I18nTextArea
 from admin_views.widgets.inline import NestedConverter, NestedInline
 from admin_views.widgets.keys import decode_key, encode_key, has_key
 from admin_views.widgets.listing import ListArgs, ListMixin, UnknownFilter
 from admin_views.widgets.lookups import Lookup, register
 from admin_views.widgets.tabs import Section, Tab, Tabs
-from app.core import principal
 from app.search.kinds import Kind
 
 __all__ = [
@@ -90,67 +88,7 @@ def safe_next(target: str | None, default: str = "/") -> str:
     return default
 
 
-class _Guarded:
-    """Permission, menu and errors of any page. ``resource`` is the page's "section.resource"."""
-
-    resource: str = ""
-    section: str | None = None
-    icon: str = "point"
-    #: closed to admins of partners, whatever their role: nothing on it is a partner's
-    staff_only: bool = False
-
-    def may(self, permission: str) -> bool:
-        """Whether the current admin holds a whole permission."""
-        return access.allowed(permission)
-
-    def require(self, verb: str) -> None:
-        """Abort with 403 unless the admin holds a verb of this resource (or a whole permission)."""
-        permission = verb if "." in verb else f"{self.resource}.{verb}"
-        closed = verb in access.VERBS and not getattr(self, f"_allow_{verb}", True)
-        if closed or self._is_closed() or not self.may(permission):
-            abort(403)
-
-    def is_accessible(self) -> bool:
-        """Whether the admin may open the page at all."""
-        return self.may(f"{self.resource}.view") and not self._is_closed()
-
-    def _is_closed(self) -> bool:
-        return self.staff_only and principal.current().is_partner
-
-    def inaccessible_callback(self, name: str, **kwargs: Any) -> Any:
-        """Strangers go to the login page; admins without permission get 403."""
-        if not current_user.is_authenticated:
-            return access.refuse_anonymous()
-        return abort(403)
-
-    def _run_view(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        # Flask-Admin calls a view again with other arguments when it raises TypeError, which hides mistakes
-        return fn(self, *args, **kwargs)
-
-
-class PageView(_Guarded, flask_admin.BaseView):
-    """A page that is not about one model (dashboard, settings). Declare resource, section, icon and title."""
-
-    title: str = ""
-
-    def __init__(self, name: str | None = None, **options: Any) -> None:
-        options.setdefault("category", self.section)
-        options.setdefault("menu_icon_type", "tabler")
-        options.setdefault("menu_icon_value", self.icon)
-        if self.resource:
-            section, _, page = self.resource.partition(".")
-            options.setdefault("endpoint", page)
-            options.setdefault("url", f"/{section}/{page.replace('_', '-')}")
-        super().__init__(name or self.title or None, **options)
-
-    def render(self, template: str, **context: Any) -> str:
-        """Render a template that extends ``layout/page.html`` (or a partial)."""
-        context.setdefault("page_title", self.title or self.name)
-        context.setdefault("partial", False)
-        return str(super().render(template, **context))
-
-
-class BaseView(_Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, DetailsMixin, ModelView):
+class BaseView(Guarded, ListMixin, ActionMixin, ExportMixin, EditMixin, DetailsMixin, ModelView):
     """The pages of one model. Everything below is meant to be declared by subclasses."""
 
     # --- who and what -----------------------------------------------------------------------------------

@@ -9,11 +9,8 @@ nothing of that record is kept. product.md, "Actions".
 
 from __future__ import annotations
 
-import enum
-import json
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from flask import abort, current_app, g, make_response, request
@@ -26,6 +23,10 @@ from werkzeug.exceptions import Conflict
 from wtforms import TextAreaField, validators
 
 from admin_views.widgets.keys import decode_key, encode_key, has_any_key
+from admin_views.widgets.outcomes import Outcome as Outcome
+from admin_views.widgets.outcomes import Run as Run
+from admin_views.widgets.outcomes import outcome_of as outcome_of
+from admin_views.widgets.outcomes import outcomes_of as outcomes_of
 from app.core import actions as actions_log
 from app.core import principal
 from app.core.clock import utcnow
@@ -33,7 +34,6 @@ from app.core.models import Action, ActionStatus
 
 MAX_SHOWN = 25
 CHUNK = 200
-WAITING = ("pending", "sent", "queued")
 
 #: what admins of partners may ask of their stations, where their role has remote control. The rest of what stations can
 #: be asked configures them, or changes their firmware and keys: that is the operator's. Manual, "Partner Roles"
@@ -133,65 +133,6 @@ class RemoteAction(RecordAction):
 
     permission: str = "command"
     remote: bool = True
-
-
-@dataclass
-class Outcome:
-    """One line of the outcome: which record, how it ended, and why."""
-
-    label: str
-    status: Any = "Finished"
-    detail: str = ""
-    id: int | None = None
-    details_url: str | None = None
-    response: Any = None
-
-    @property
-    def response_text(self) -> str:
-        """The station's answer, indented for reading; empty without one."""
-        return "" if self.response is None else json.dumps(self.response, ensure_ascii=False, indent=2)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether it may still change."""
-        text = self.status.value if isinstance(self.status, enum.Enum) else self.status
-        return str(text).lower() in WAITING
-
-
-@dataclass
-class Run:
-    """What came of an action on all its records."""
-
-    outcomes: list[Outcome] = field(default_factory=list)
-
-    @property
-    def waiting(self) -> bool:
-        """Whether any may still change."""
-        return any(outcome.waiting for outcome in self.outcomes)
-
-    def counts(self) -> list[tuple[Any, int]]:
-        """How many ended how."""
-        return Counter(outcome.status for outcome in self.outcomes).most_common()
-
-
-def outcome_of(row: Any, label: str = "") -> Outcome:
-    """The line of an action's row."""
-    detail = getattr(row, "error", None) or getattr(row, "info", None) or ""
-    label = getattr(row, "target_label", None) or label
-    return Outcome(label, row.status, str(detail), row.id, response=getattr(row, "response", None))
-
-
-def outcomes_of(result: Any, label: str) -> list[Outcome]:
-    """Whatever a handler returned, as lines."""
-    if result is None:
-        return [Outcome(label)]
-    if isinstance(result, Outcome):
-        return [result]
-    if isinstance(result, str):
-        return [Outcome(label, "Finished", result)]
-    if isinstance(result, list | tuple):
-        return [line for part in result for line in outcomes_of(part, label)]
-    return [outcome_of(result, label)]
 
 
 def after_commit(work: Callable[[], Any]) -> None:

@@ -8,22 +8,34 @@ manage the admins of their own partner only. Roles are in ``roles``, signing in 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable
 from datetime import datetime
 
-from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from app.core import admin_links, admin_sessions, second_factor, sign_in
 from app.core.account_models import LinkPurpose
 from app.core.actions import open_action
+from app.core.admin_rules import SUPER_USER as SUPER_USER
+from app.core.admin_rules import AcceptedAlready as AcceptedAlready
+from app.core.admin_rules import AdminProtected as AdminProtected
+from app.core.admin_rules import AdminStatusUnchanged as AdminStatusUnchanged
+from app.core.admin_rules import BeyondOwnPermissions as BeyondOwnPermissions
+from app.core.admin_rules import LastSuperUser as LastSuperUser
+from app.core.admin_rules import NotActive as NotActive
+from app.core.admin_rules import NotOfOwnPartner as NotOfOwnPartner
+from app.core.admin_rules import NotOneself as NotOneself
+from app.core.admin_rules import RoleOfOtherKind as RoleOfOtherKind
+from app.core.admin_rules import require_another_super_user as require_another_super_user
+from app.core.admin_rules import require_charge_of as require_charge_of
+from app.core.admin_rules import require_kind as require_kind
+from app.core.admin_rules import require_other as require_other
+from app.core.admin_rules import require_reach as require_reach
+from app.core.admin_rules import require_within as require_within
 from app.core.audit import record_change
 from app.core.models import Action, ActionStatus, Admin, AdminStatus, Role
 from app.core.passwords import hash_password
-from app.core.permissions import Permission
 from app.core.sign_in import EmailTaken
 
-SUPER_USER = "Super User"
 CHANGE_STATUS = "Change Admin Status"
 RESET_PASSWORD = "Reset Password"  # noqa: S105 (the action's name in the log)
 END_SESSIONS = "Sign Out Everywhere"
@@ -31,45 +43,6 @@ INVITE = "Send Invitation"
 WITHDRAW = "Withdraw Invitation"
 UNLOCK = "Unlock Admin"
 REMOVE_SECOND_STEP = "Remove Two-Step Sign-In"
-
-#: one decision about who remains a Super User at a time
-_SUPER_USER_LOCK = 0x5359_5355
-
-
-class AdminProtected(ValueError):
-    """The rule of this page that forbids it; the message is for the admin."""
-
-
-class LastSuperUser(AdminProtected):
-    """There must always be an active Super User."""
-
-
-class NotOneself(AdminProtected):
-    """Nobody disables, demotes or deletes their own account."""
-
-
-class BeyondOwnPermissions(AdminProtected):
-    """Nobody gives, or takes charge of, permissions they do not have."""
-
-
-class NotOfOwnPartner(AdminProtected):
-    """A partner's admins make and manage the admins of their partner, and nobody else's."""
-
-
-class RoleOfOtherKind(AdminProtected):
-    """Roles for partners are for admins of partners, and the others for the operator's."""
-
-
-class AdminStatusUnchanged(AdminProtected):
-    """The account has this status already."""
-
-
-class NotActive(AdminProtected):
-    """The account is not active, or cannot be made so."""
-
-
-class AcceptedAlready(AdminProtected):
-    """There is no invitation to be sent or withdrawn."""
 
 
 def create_account(
@@ -161,7 +134,7 @@ def remove_second_step(session: Session, *, admin: Admin, reason: str, actor: Ad
 
     Raises NotSetUp, NotOneself (one's own needs password and code), BeyondOwnPermissions, ReasonRequired.
     """
-    _require_other(actor, admin, "Switch off your own under My account.")
+    require_other(actor, admin, "Switch off your own under My account.")
     require_charge_of(actor, admin)
     second_factor.remove(session, admin=admin, actor=actor)
     admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.SECOND_STEP, now=now)
@@ -212,10 +185,10 @@ def change_account(
     require_charge_of(actor, admin)
     require_kind(role, admin.partner_id)
     if role.id != admin.role_id:
-        _require_other(actor, admin, "You cannot change your own role.")
+        require_other(actor, admin, "You cannot change your own role.")
         require_within(actor, role.permissions)
         if role.name != SUPER_USER:
-            _require_another_super_user(session, admin)
+            require_another_super_user(session, admin)
     before = _facts(admin)
     admin.email, admin.name, admin.role, admin.timezone = email, name.strip() or email, role, timezone
     session.flush()
@@ -231,12 +204,12 @@ def change_admin_status(
     """
     if admin.status is status:
         raise AdminStatusUnchanged(f"{admin.name} is {status.label.lower()} already.")
-    _require_other(actor, admin, "You cannot change the status of your own account.")
+    require_other(actor, admin, "You cannot change the status of your own account.")
     require_charge_of(actor, admin)
     if status is AdminStatus.ACTIVE and admin.password_hash is None:
         raise NotActive(f"{admin.name} has chosen no password yet: send the invitation again.")
     if status is not AdminStatus.ACTIVE:
-        _require_another_super_user(session, admin)
+        require_another_super_user(session, admin)
         admin_sessions.end(session, admin_id=admin.id, why=admin_sessions.DISABLED, now=now)
         admin_links.withdraw_links(session, admin_id=admin.id, now=now)
     before = admin.status
@@ -288,9 +261,9 @@ def delete_account(session: Session, *, admin: Admin, actor: Admin | None) -> No
 
     Raises NotOneself, LastSuperUser, BeyondOwnPermissions.
     """
-    _require_other(actor, admin, "You cannot delete your own account.")
+    require_other(actor, admin, "You cannot delete your own account.")
     require_charge_of(actor, admin)
-    _require_another_super_user(session, admin)
+    require_another_super_user(session, admin)
     _audit(session, actor, "delete", admin, _facts(admin), {})
     session.delete(admin)
     session.flush()
@@ -300,58 +273,6 @@ def generated_password() -> str:
     """Twenty characters that are hard to guess and free of look-alikes, in groups of five."""
     alphabet = "abcdefghjkmnpqrstuvwxyzABCDEFGHJKMNPQRSTUVWXYZ23456789"
     return "-".join("".join(secrets.choice(alphabet) for _ in range(5)) for _ in range(4))
-
-
-def _require_other(actor: Admin | None, admin: Admin, message: str) -> None:
-    if actor is not None and actor.id == admin.id:
-        raise NotOneself(message)
-
-
-def require_charge_of(actor: Admin | None, admin: Admin) -> None:
-    """Refuse unless the actor may take charge of this account. Raises NotOfOwnPartner, BeyondOwnPermissions."""
-    require_reach(actor, admin.partner_id)
-    require_within(actor, admin.permissions)
-
-
-def require_reach(actor: Admin | None, partner_id: int | None) -> None:
-    """Refuse with NotOfOwnPartner if the actor belongs to another partner; the operator's admins reach everybody."""
-    if actor is not None and actor.partner_id is not None and actor.partner_id != partner_id:
-        raise NotOfOwnPartner("You manage the admins of your own company only.")
-
-
-def require_kind(role: Role, partner_id: int | None) -> None:
-    """Refuse a role for partners to the operator's own admins, and the other way round, with RoleOfOtherKind."""
-    if role.for_partner and partner_id is None:
-        raise RoleOfOtherKind(f"{role.name} is a role for admins of partners: create them on the partner’s page.")
-    if not role.for_partner and partner_id is not None:
-        raise RoleOfOtherKind(f"{role.name} is a role of the operator: choose one for partners.")
-
-
-def require_within(actor: Admin | None, permissions: Iterable[Permission]) -> None:
-    """Refuse with BeyondOwnPermissions unless the actor has all of these; None, a command, has all."""
-    if actor is not None and not frozenset(permissions) <= actor.permissions:
-        raise BeyondOwnPermissions("This includes permissions that you do not have yourself.")
-
-
-def _require_another_super_user(session: Session, admin: Admin) -> None:
-    """Refuse if this is the last one. Two admins cannot take each other out at once: the second waits and looks."""
-    if admin.role.name != SUPER_USER or admin.status is not AdminStatus.ACTIVE:
-        return
-    session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _SUPER_USER_LOCK})
-    others = session.scalar(
-        select(func.count())
-        .select_from(Admin)
-        .join(Role, Role.id == Admin.role_id)
-        .where(
-            Role.built_in,
-            Role.name == SUPER_USER,
-            Admin.status == AdminStatus.ACTIVE,
-            Admin.partner_id.is_(None),
-            Admin.id != admin.id,
-        )
-    )
-    if not others:
-        raise LastSuperUser(f"{admin.name} is the last active Super User; make another one first.")
 
 
 def _name(actor: Admin | None) -> str:
