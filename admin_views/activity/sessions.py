@@ -16,6 +16,7 @@ from admin_views.activity.session_filters import PRESETS, filters
 from admin_views.activity.session_page import SessionPage
 from admin_views.activity.timeline_page import TimelinePart
 from admin_views.assets.charge_point_lists import SESSION_COLUMNS
+from admin_views.assets.charging_actions import speaks_newer
 from admin_views.assets.parts import LiveList
 from admin_views.assets.start_session import USERS
 from admin_views.base import BaseView, Outcome, RemoteAction, pill
@@ -23,7 +24,7 @@ from admin_views.crm.tag_links import tag_link
 from admin_views.widgets import cells
 from admin_views.widgets.chrome import icon
 from app.assets.models import ChargePoint, ChargingZone, Evse
-from app.charging import remote
+from app.charging import remote, session_status
 from app.charging.commands import NotManaged
 from app.charging.flags import flag_labels
 from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
@@ -137,6 +138,25 @@ STOP = RemoteAction(
 )
 
 
+def ask(obj: ChargingSession, form: Any, *, reason: str, actor: Admin) -> Any:
+    """Ask the station about it."""
+    return session_status.ask_session(db.session(), charging_session=obj, reason=reason, actor=actor, now=utcnow())
+
+
+ASK = RemoteAction(
+    "status",
+    "Get Session Status",
+    ask,
+    permission="stop",
+    icon="message",
+    bulk=False,
+    available=lambda obj: obj.status in RUNNING and bool(obj.station_reference) and speaks_newer(obj.charge_point),
+    refusals=(session_status.NotNamed, NotManaged),
+    shows_response=True,
+    help="Asks the charge point whether the session goes on there, and whether messages about it are still to come.",
+)
+
+
 class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     """One charge each."""
 
@@ -237,7 +257,7 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     load_options = ROW_OPTIONS
     form_columns = ("stop_note",)
     form_lookups = {"user": USERS}
-    actions = (STOP, *CORRECTIONS)
+    actions = (STOP, ASK, *CORRECTIONS)
 
     def list_context(self, page: Any) -> dict[str, Any]:
         """With the presets."""

@@ -171,22 +171,6 @@ class DeviceEventView(LogView):
     }
     column_sortable_list = ("at",)
     column_filters = ("at", "key", "severity", "cleared", *of_station(DeviceEvent))
-    column_export_list = (
-        "at",
-        "charge_point_id",
-        "reported_at",
-        "event_number",
-        "key",
-        "trigger",
-        "value",
-        "cleared",
-        "severity",
-        "monitor_id",
-        "cause",
-        "session_reference",
-        "technical_code",
-        "technical_info",
-    )
 
 
 def log_views() -> list[Any]:

@@ -46,6 +46,7 @@ class CommandName(StrEnum):
     CLEAR_CACHE = "clear_cache"
     START_SESSION = "start_session"  # network_id, id_tag, session_id
     STOP_SESSION = "stop_session"  # session_id
+    GET_SESSION_STATUS = "get_session_status"  # session_id, reference
     GET_CONFIGURATION = "get_configuration"  # keys: list, empty for all; base: all | configuration | summary
     GET_REPORT = "get_report"  # components: [name], criteria: [problems | active | available | enabled]
     CHANGE_CONFIGURATION = "change_configuration"  # key, value; attribute: actual | target | minimum | maximum
@@ -84,6 +85,7 @@ TITLES = {
     CommandName.CLEAR_CACHE: "Clear cache",
     CommandName.START_SESSION: "Start session",
     CommandName.STOP_SESSION: "Stop session",
+    CommandName.GET_SESSION_STATUS: "Get session status",
     CommandName.GET_CONFIGURATION: "Read configuration",
     CommandName.GET_REPORT: "Read components",
     CommandName.CHANGE_CONFIGURATION: "Change configuration",
@@ -118,13 +120,13 @@ class Answer:
     The gateway's protocol adapter writes the facts, per command (see ``ocpp_ws/outgoing``): GET_CONFIGURATION keys:
     [{key, value, readonly}], unknown: [key]; CHANGE_CONFIGURATION result: accepted | reboot_required | rejected |
     not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE starts_at, duration_s, unit,
-    min_rate, periods: [{start_s, limit, phases}]; GET_CHARGING_PROFILES result: coming | none; SET_MONITOR
-    monitor_id; CLEAR_MONITOR result: accepted | not_found | rejected; GET_MONITORS result: none, if there are none;
-    SEND_LOCAL_LIST result: accepted | failed | not_supported | version_mismatch; GET_LOCAL_LIST_VERSION version;
-    RESERVE result: accepted | faulted | occupied | rejected | unavailable; GET_CERTIFICATES certificates:
-    [hash_data]; DELETE_CERTIFICATE result: accepted | not_found | failed; DATA_TRANSFER data. Any of them:
-    perhaps_received, when the connection ended before the answer to what had been sent; not_supported, when the
-    station has no such call.
+    min_rate, periods: [{start_s, limit, phases}]; GET_SESSION_STATUS ongoing (None: not said), waiting;
+    GET_CHARGING_PROFILES result: coming | none; SET_MONITOR monitor_id; CLEAR_MONITOR result: accepted | not_found |
+    rejected; GET_MONITORS result: none, if there are none; SEND_LOCAL_LIST result: accepted | failed | not_supported
+    | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted | occupied | rejected |
+    unavailable; GET_CERTIFICATES certificates: [hash_data]; DELETE_CERTIFICATE result: accepted | not_found | failed;
+    DATA_TRANSFER data. Any of them: perhaps_received, when the connection ended before the answer to what had been
+    sent; not_supported, when the station has no such call.
     """
 
     status: ActionStatus

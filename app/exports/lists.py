@@ -45,6 +45,7 @@ LISTS: dict[str, ExportList] = {
     "network-status-logs": upkeep.NETWORK_STATUS_LOGS,
     "communication-logs": upkeep.COMMUNICATION_LOGS,
     "stray-messages": upkeep.STRAY_MESSAGES,
+    "device-events": upkeep.DEVICE_EVENTS,
     "outages": upkeep.OUTAGES,
     "tariffs": money.TARIFFS,
     "tariff-groups": money.TARIFF_GROUPS,

@@ -8,6 +8,7 @@ from app.assets.models import FirmwareFile
 from app.charging.models import (
     CommunicationLog,
     Deviation,
+    DeviceEvent,
     DiagnosticsRequest,
     FirmwareUpdate,
     HardwareStatusLog,
@@ -53,6 +54,27 @@ COMMUNICATION_LOGS = ExportList(
 STRAY_MESSAGES = ExportList(
     StrayMessage,
     ("id", "at", ("charge_point_id", station_id), "action", "note", ("payload", by(json_text, "payload"))),
+    time="at",
+)
+
+DEVICE_EVENTS = ExportList(
+    DeviceEvent,
+    (
+        "at",
+        ("charge_point_id", station_id),
+        "reported_at",
+        "event_number",
+        "key",
+        "trigger",
+        "value",
+        "cleared",
+        "severity",
+        "monitor_id",
+        "cause",
+        "session_reference",
+        "technical_code",
+        "technical_info",
+    ),
     time="at",
 )
 

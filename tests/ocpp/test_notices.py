@@ -28,6 +28,7 @@ from app.charging.reservations import reservations
 from app.charging.upkeep import monitors
 from app.core.clock import utcnow
 from app.core.models import Action, ActionStatus
+from tests.support.charging import tag_of
 from tests.support.factories_dashboard import signed_in
 from tests.support.gateway import House, eventually
 from tests.support.scripted_station import CallFailed, ScriptedStation, stamp
@@ -441,3 +442,38 @@ def test_a_station_without_monitors_has_none(house: House, charge_point: ChargeP
     house.session.commit()
     wire.expect_call("GetMonitoringReport").answer(status="EmptyResultSet")
     eventually(lambda: not monitors_of(house, charge_point))
+
+
+# ---------------------------------------------------------------------- a session, as the station sees it
+
+
+def test_an_operator_asks_how_a_session_stands_there(
+    house: House, app: Flask, charge_point: ChargePoint, wire: ScriptedStation
+) -> None:
+    event = {
+        "eventType": "Started",
+        "timestamp": stamp(),
+        "triggerReason": "Authorized",
+        "seqNo": 0,
+        "transactionInfo": {"transactionId": "tx-41"},
+        "evse": {"id": 1, "connectorId": 1},
+        "idToken": {"idToken": tag_of(house.driver()), "type": "ISO14443"},
+    }
+    wire.call("TransactionEvent", event)
+    (charge,) = house.charges(charge_point)
+    olga = signed_in(app, house.operator())
+    page = f"/activity/charging-sessions/details/?id={charge.id}"
+    assert "Get Session Status" in olga.get(page).get_data(as_text=True)
+    asked = olga.send(f"/activity/charging-sessions/run/status/?rowid={charge.id}", {"reason": "Nothing is heard"})
+    assert asked.status_code == 200
+    call = wire.expect_call("GetTransactionStatus")
+    assert call.payload == {"transactionId": "tx-41"}
+    call.answer(ongoingIndicator=False, messagesInQueue=True)
+    said = f"Session {charge.id} is over at the charge point; messages about it are still to come"
+
+    def told() -> bool:
+        return house.again().scalars(select(Action.info).filter_by(command="get_session_status")).all() == [said]
+
+    eventually(told)
+    wire.call("TransactionEvent", {**event, "eventType": "Ended", "seqNo": 1, "triggerReason": "EVDeparted"})
+    assert "Get Session Status" not in olga.get(page).get_data(as_text=True), "it is over"

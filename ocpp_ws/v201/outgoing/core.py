@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from app.charging.commands import CommandName
+from app.charging.commands import Answer, CommandName
+from app.core.models import ActionStatus
 from ocpp_ws.common_calls import data_transfer, read_transfer
 from ocpp_ws.outgoing import NotInThisVersion, Outgoing, Payload, present
 from ocpp_ws.v201.values import id_token
@@ -49,6 +50,12 @@ def _start(request: Payload) -> Payload:
     }
 
 
+def _read_status(response: Payload) -> Answer:
+    """Whether the transaction goes on, and whether the station has messages of it to send."""
+    facts = {"ongoing": response.get("ongoingIndicator"), "waiting": response.get("messagesInQueue") is True}
+    return Answer(ActionStatus.ANSWERED, response, facts=facts)
+
+
 MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.RESET: Outgoing("Reset", lambda r: {"type": "Immediate" if r["kind"] == "hard" else "OnIdle"}),
     CommandName.CHANGE_AVAILABILITY: Outgoing(
@@ -65,5 +72,8 @@ MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.CLEAR_CACHE: Outgoing("ClearCache", lambda r: {}),
     CommandName.START_SESSION: Outgoing("RequestStartTransaction", _start),
     CommandName.STOP_SESSION: Outgoing("RequestStopTransaction", lambda r: {"transactionId": reference_of(r)}),
+    CommandName.GET_SESSION_STATUS: Outgoing(
+        "GetTransactionStatus", lambda r: {"transactionId": reference_of(r)}, _read_status
+    ),
     CommandName.DATA_TRANSFER: Outgoing("DataTransfer", data_transfer, read_transfer),
 }
