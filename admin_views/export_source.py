@@ -22,6 +22,7 @@ from app.core.models import Admin
 from app.exports.copying import CHUNK_BYTES
 from app.exports.models import ExportJob
 from app.exports.running import NotAllowed, Opened
+from app.exports.stream import literal_sql
 
 EXTENSION = "export_source"
 
@@ -94,9 +95,6 @@ def _taken(chunks: Generator[bytes, None, int], kept: ExitStack) -> Generator[by
 
 def _estimate(wanted: Wanted) -> int | None:
     """About how many rows, as the planner thinks: counting them would take as long as writing them."""
-    statement = wanted.query.enable_eagerloads(False).statement.compile(
-        dialect=db.engine.dialect, compile_kwargs={"literal_binds": True}
-    )
-    # the statement is compiled for the driver, percent signs and all
+    statement = literal_sql(wanted.query.enable_eagerloads(False).statement).replace("%", "%%")
     plan = wanted.query.session.connection().exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}").scalar_one()
     return int(plan[0]["Plan"]["Plan Rows"]) or None

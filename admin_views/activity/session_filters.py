@@ -97,7 +97,7 @@ def _flag(key: str) -> Any:
 
 
 def _anomalous() -> Any:
-    return has_flags() & ChargingSession.flags.overlap(list(ENERGY_ANOMALIES))
+    return has_flags() & or_(*(flagged(key) for key in ENERGY_ANOMALIES))
 
 
 def filters() -> tuple[Any, ...]:

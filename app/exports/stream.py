@@ -15,7 +15,8 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 from sqlalchemy import Connection, Select
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.postgresql.psycopg import PGCompiler_psycopg, PGDialect_psycopg
+from sqlalchemy.exc import CompileError
 from sqlalchemy.orm import Session
 
 from app.core import settings
@@ -98,13 +99,31 @@ def _of_time(
     return query
 
 
-def copy_statement(query: Any) -> str:
-    """COPY of a query's rows as CSV without header. Raises sqlalchemy.exc.CompileError for what has no literal form."""
+class _Literals(PGCompiler_psycopg):
+    """Writes values into the statement; texts also where SQLAlchemy knows no literal form of their type."""
+
+    def render_literal_value(self, value: Any, type_: Any) -> str:
+        """A value as SQL, its percent signs doubled as in all that is written here."""
+        try:
+            return str(super().render_literal_value(value, type_))  # type: ignore[no-untyped-call]
+        except CompileError:
+            if not isinstance(value, str):
+                raise
+            return "'" + value.replace("'", "''").replace("%", "%%") + "'"
+
+
+def literal_sql(query: Any) -> str:
+    """A query with its values in it, quoted by their types. Raises CompileError for what has no literal form."""
     dialect = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+    dialect.statement_compiler = _Literals
     dialect._backslash_escapes = False  # standard_conforming_strings has been on since PostgreSQL 9.1
-    # values stand in the statement, quoted by their types: COPY takes no parameters, and so no percent sign is doubled
-    compiled = str(query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})).replace("%%", "%")
-    return f"COPY ({compiled}) TO STDOUT WITH (FORMAT csv)"
+    compiled = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
+    return str(compiled).replace("%%", "%")
+
+
+def copy_statement(query: Any) -> str:
+    """COPY of a query's rows as CSV without header: COPY takes no parameters. Raises CompileError."""
+    return f"COPY ({literal_sql(query)}) TO STDOUT WITH (FORMAT csv)"
 
 
 def header_line(names: Sequence[str], *, bom: bool) -> bytes:
