@@ -28,7 +28,7 @@ from admin_views import (
 )
 from admin_views.base import init_screens
 from admin_views.crm import verification_page
-from app.core import settings
+from app.core import languages, settings
 from app.core.db import db
 from app.core.models import Action, AuditEntry
 
@@ -46,6 +46,7 @@ def register(app: Flask) -> None:
         system_timezone=lambda: settings.get_text(db.session(), "system.timezone"),
         action_model=Action,
         audit_model=AuditEntry,
+        languages=lambda texts: languages.shown(db.session(), texts),
     )
     pages = [page for section in SECTIONS for page in section.views()]
     admin = Admin(app, name="SYNC EV.CHARGE", index_view=pages[0], url="/")

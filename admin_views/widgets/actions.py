@@ -274,8 +274,8 @@ class ActionMixin:
         """Write down what a handler did without a row of its own: nothing is missing in the Actions log."""
         if current_app.extensions["screens"].action_model is not Action:
             return
-        if all(outcome.status == "Refused" for outcome in outcomes):
-            return
+        if all(outcome.status == "Refused" for outcome in outcomes) or not reason.strip():
+            return  # an action that asks for no reason changes nothing that anybody would look up
         key = inspect(obj).identity or (0,)
         own = obj.id if obj.__tablename__ == "charge_point" else getattr(obj, "charge_point_id", None)
         actions_log.open_action(

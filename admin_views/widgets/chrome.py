@@ -61,6 +61,8 @@ class Screens:
     system_timezone: Callable[[], str] | None = None
     action_model: type | None = None
     audit_model: type | None = None
+    #: which languages a form offers for a text that has some already
+    languages: Callable[[Any], dict[str, str]] | None = None
 
 
 @dataclass(frozen=True)
@@ -243,13 +245,14 @@ def init_screens(
     system_timezone: Callable[[], str] | None = None,
     action_model: type | None = None,
     audit_model: type | None = None,
+    languages: Callable[[Any], dict[str, str]] | None = None,
 ) -> None:
     """Prepare an application for the screens: filters, globals, headers, error pages.
 
     ``system_timezone`` reads Settings > Timezone; ``action_model`` and ``audit_model`` are the Actions log's and
     the audit's models. Call it before the first request, after CSRFProtect and the login manager.
     """
-    app.extensions["screens"] = Screens(system_timezone, action_model, audit_model)
+    app.extensions["screens"] = Screens(system_timezone, action_model, audit_model, languages)
     formats.init_formats(app, system_timezone)
     app.jinja_env.filters["cell"] = cells.cell
     app.jinja_env.globals.update(

@@ -10,7 +10,7 @@ from flask import abort, flash, redirect, request
 from flask_admin import expose
 from flask_admin.helpers import get_form_data, get_redirect_target
 from flask_login import current_user
-from sqlalchemy import inspect
+from sqlalchemy import func, inspect, select
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.orm.exc import StaleDataError
 from wtforms.validators import ValidationError
@@ -19,6 +19,7 @@ from admin_views import formats
 from admin_views.widgets.inline import InlineList
 from admin_views.widgets.tabs import own_errors, panes, walk
 from app.core.audit import record_change
+from app.core.db import Base
 
 SECRET = re.compile(r"password|secret|token|_hash$|api_key")
 UNIQUE, FOREIGN_KEY, NOT_NULL, CHECK = "23505", "23503", "23502", "23514"
@@ -263,6 +264,20 @@ class EditMixin:
 
     # --- messages -----------------------------------------------------------------------------------------
 
+    def _taken(self, form: Any, table: str, column: str) -> str:
+        """Which of the values entered for a column is somebody else's already, or was entered twice."""
+        bounds = [bound for bound in walk(form) if bound.short_name == column and isinstance(bound.data, str)]
+        entered = [bound.data for bound in bounds]
+        folded = [text.lower() for text in entered]
+        twice = next((text for text in entered if folded.count(text.lower()) > 1), None)
+        if twice is not None:
+            return str(twice)
+        changed = [bound.data for bound in bounds if bound.data != bound.object_data]
+        kept = Base.metadata.tables[table].c[column]
+        asked = select(func.lower(kept)).where(func.lower(kept).in_([text.lower() for text in changed]))
+        there = set(self.db_session.scalars(asked))
+        return str(next((text for text in changed if text.lower() in there), entered[-1] if entered else ""))
+
     def explain(self, error: Exception, form: Any) -> None:
         """Put an error where the admin can act on it: at its field, else above the form."""
         if not isinstance(error, IntegrityError):
@@ -278,6 +293,9 @@ class EditMixin:
         state = getattr(error.orig, "sqlstate", "")
         detail = getattr(diagnosis, "message_detail", None) or ""
         columns, value = _key_of(detail)
+        if state == UNIQUE and not columns:  # PostgreSQL tells no values of tables with row-level security
+            columns = _columns_of(_table_of(error), constraint)
+            value = self._taken(form, _table_of(error), columns[-1]) if columns else ""
         column = getattr(diagnosis, "column_name", None) or ""
         if state == UNIQUE and columns:
             _blame(form, columns[-1], f"“{value}” is already in use.", value)
@@ -344,6 +362,16 @@ def _key_of(detail: str) -> tuple[list[str], str]:
         return [], ""
     names = re.findall(r"[a-z_][a-z0-9_]*", re.sub(r"::\w+|\b(?:lower|upper)\b", "", match[1]))
     return names, match[2].split(", ")[-1]
+
+
+def _columns_of(table: str, constraint: str) -> list[str]:
+    """The columns that a unique constraint or index of ours is named after; empty for any other name."""
+    known = Base.metadata.tables.get(table)
+    name = re.sub(r"_(lower|upper)$", "", constraint.removeprefix(f"uq_{table}_"))
+    if known is None or name == constraint:
+        return []
+    found = [column.name for column in known.columns if re.search(rf"(^|_){re.escape(column.name)}(_|$)", name)]
+    return sorted(found, key=name.index) if found else []
 
 
 def _table_of(error: IntegrityError) -> str:

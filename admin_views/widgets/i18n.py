@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flask import render_template
+from flask import current_app, render_template
 from markupsafe import Markup
 from wtforms import Field, validators
 from wtforms.utils import unset_value
 
-from app.core import languages
-from app.core.db import db
 from app.core.i18n import LANGUAGES
 
 
@@ -20,7 +18,8 @@ class I18nWidget:
 
     def __call__(self, field: Field, **attributes: Any) -> Markup:
         attributes.pop("class", None)
-        offered = languages.shown(db.session(), field.data)
+        ask = current_app.extensions["screens"].languages
+        offered = ask(field.data) if ask is not None else LANGUAGES
         html = render_template("form/_i18n.html", field=field, languages=offered, attributes=attributes)
         return Markup(html)  # noqa: S704 (Jinja has escaped it)
 

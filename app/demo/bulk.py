@@ -38,6 +38,8 @@ def copy_rows(session: Session, table: str, columns: Sequence[str], rows: Iterab
             for row in rows:
                 copy.write_row([value.value if isinstance(value, enum.Enum) else value for value in row])
                 count += 1
+        # a plan by which foreign keys were checked when the tables were empty reads all of them for every row
+        cursor.execute("DISCARD PLANS")
         moved = sql.SQL("INSERT INTO {} ({}) SELECT * FROM incoming")
         cursor.execute(moved.format(sql.Identifier(table), names))
         cursor.execute("DROP TABLE incoming")

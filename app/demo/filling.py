@@ -17,7 +17,7 @@ from app.charging import price_versions
 from app.charging.models import ChargingSession
 from app.core import settings
 from app.core.clock import utcnow
-from app.core.db import OWNER_ROLE, plain_url, transaction
+from app.core.db import OWNER_ROLE, allow_minutes, plain_url, transaction
 from app.core.models import Admin, CurrencyRow, VatRate
 from app.core.partitions import create_partitions
 from app.crm.models import User
@@ -79,6 +79,7 @@ def fill(session: Session, *, now: datetime, secret_key: str, seed: int = SEED) 
     """
     if not is_empty(session):
         raise DatabaseNotEmpty("the demo fills an empty database only")
+    allow_minutes(session, 10)
     rng = Random(seed)  # noqa: S311 (a demo's chance, nobody's secret)
     now = now.replace(microsecond=0)
     vat_percent = _set_up(session)

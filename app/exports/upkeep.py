@@ -21,7 +21,7 @@ from app.charging.models import (
 from app.charging.security.passwords import CRITICAL
 from app.charging.upkeep.deviations import RULES, words_of
 from app.exports.activity import station_id
-from app.exports.cells import in_words, json_text, yes_no
+from app.exports.cells import in_words, json_text, text, yes_no
 from app.exports.columns import ExportList, by
 
 _MEANINGS = {rule: meaning for rule, (_, meaning) in RULES.items()}
@@ -114,7 +114,7 @@ FIRMWARE_UPDATES = ExportList(
     (
         "id",
         ("charge_point_id", "charge_point.identifier"),
-        ("firmware", "firmware_file.name"),
+        ("firmware", lambda row: text(row("firmware_file.name") + " (" + row("firmware_file.firmware_version") + ")")),
         ("address", "location"),
         "signed",
         "status",

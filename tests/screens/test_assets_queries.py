@@ -17,6 +17,7 @@ from app.charging import queries, session_queries
 from app.charging.lifecycle import SessionStatus
 from app.charging.models import MeterReading
 from app.charging.status import HardwareStatus
+from app.core import principal
 from app.core.clock import utcnow
 from tests.support.factories_assets import NOW, make_session, make_station, make_tariff_group, make_user, make_zone
 from tests.support.factories_dashboard import Visitor, make_admin, signed_in
@@ -147,6 +148,7 @@ def test_usage_counts_sessions_that_began_in_the_period(session: Session) -> Non
 def test_periods_are_days_of_the_admins_zone(clean: Flask, key: str, since: str | None, until: str | None) -> None:
     """UTC here, because nobody is signed in."""
     with clean.test_request_context():
+        principal.bind(principal.STAFF)
         found = parts.period(key, now=datetime(2026, 3, 29, 12, tzinfo=UTC))
     assert [moment and f"{moment:%Y-%m-%d}" for moment in (found.since, found.until)] == [since, until]
 

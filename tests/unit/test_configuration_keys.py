@@ -70,7 +70,7 @@ def test_any_value_is_like_itself(value: str) -> None:
         ("LocalPreAuthorize", "yes", "LocalPreAuthorize is true or false."),
         ("heartbeatinterval", "5 min", "HeartbeatInterval is a whole number of seconds."),
         ("ResetRetries", "", "ResetRetries is a whole number."),
-        ("VendorKey", "x" * 501, "A value has at most 500 characters."),
+        ("VendorKey", "x" * 1001, "A value has at most 1000 characters."),
     ],
 )
 def test_a_value_no_station_can_take_is_refused(key: str, value: str, complaint: str) -> None:
