@@ -341,7 +341,7 @@ def test_stations_locations_tariffs_and_actions(session: Session, evse: Evse) ->
 
 @pytest.mark.parametrize(
     "text_",
-    ["=1+1", "+49 151", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =HYPERLINK(1)", "＝1", "＠x"],
+    ["=1+1", "+49 151", "-2", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =HYPERLINK(1)", "＝1", "＠x", "\x1f@x"],
 )
 def test_no_cell_is_a_formula(session: Session, driver: User, text_: str) -> None:
     driver.first_name = text_

@@ -18,7 +18,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 Expression = ColumnElement[Any] | InstrumentedAttribute[Any]
 
 #: what spreadsheets take for a formula, also behind blanks and in full width (OWASP, "CSV Injection")
-_FORMULA = r"^(\s*[=+\-@＝＋－＠]|[\t\r\n])"
+_FORMULA = r"^([\s[:cntrl:]]*[=+\-@＝＋－＠]|[\t\r\n])"
 #: most currencies have cents
 _CENTS = 2
 _THOUSANDTH = literal(Decimal("0.001"))
