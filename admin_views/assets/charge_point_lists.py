@@ -204,6 +204,7 @@ DETAILS = (
         template="assets/_hardware_tab.html",
     ),
     Facts("Configuration", template="assets/_configuration_tab.html"),
+    Facts("Display", template="assets/_displays_tab.html"),
     Facts("Security", template="assets/_security_tab.html"),
     Facts("Advanced", template="assets/_advanced_tab.html"),
     Facts("Local Auth List", template="assets/_local_list_tab.html"),

@@ -65,6 +65,10 @@ class CommandName(StrEnum):
     SET_MONITOR = "set_monitor"  # key, kind: as MonitorKind, value, severity: 0 (danger) … 9, in_session_only
     CLEAR_MONITOR = "clear_monitor"  # monitor_id
     GET_MONITORS = "get_monitors"
+    SET_DISPLAY_MESSAGE = "set_display_message"  # number, content, format, priority; optional: state, language,
+    # starts_at, ends_at, reference: of a session; words of app.charging.upkeep.displays
+    GET_DISPLAY_MESSAGES = "get_display_messages"
+    CLEAR_DISPLAY_MESSAGE = "clear_display_message"  # number
     SEND_LOCAL_LIST = "send_local_list"  # version, full, entries: [{id_tag, info | None}]
     GET_LOCAL_LIST_VERSION = "get_local_list_version"
     RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at; optional: parent
@@ -100,6 +104,9 @@ TITLES = {
     CommandName.SET_MONITOR: "Set monitor",
     CommandName.CLEAR_MONITOR: "Clear monitor",
     CommandName.GET_MONITORS: "Get monitors",
+    CommandName.SET_DISPLAY_MESSAGE: "Set display message",
+    CommandName.GET_DISPLAY_MESSAGES: "Get display messages",
+    CommandName.CLEAR_DISPLAY_MESSAGE: "Clear display message",
     CommandName.SEND_LOCAL_LIST: "Send local auth list",
     CommandName.GET_LOCAL_LIST_VERSION: "Get local list version",
     CommandName.RESERVE: "Reserve",
@@ -122,7 +129,9 @@ class Answer:
     not_supported; GET_DIAGNOSTICS and GET_LOG file_name, result; GET_COMPOSITE_SCHEDULE starts_at, duration_s, unit,
     min_rate, periods: [{start_s, limit, phases}]; GET_SESSION_STATUS ongoing (None: not said), waiting;
     GET_CHARGING_PROFILES result: coming | none; SET_MONITOR monitor_id; CLEAR_MONITOR result: accepted | not_found |
-    rejected; GET_MONITORS result: none, if there are none; SEND_LOCAL_LIST result: accepted | failed | not_supported
+    rejected; GET_MONITORS and GET_DISPLAY_MESSAGES result: none, if there are none; SET_DISPLAY_MESSAGE result:
+    accepted | format | priority | state | unknown_session | rejected; CLEAR_DISPLAY_MESSAGE as CLEAR_MONITOR;
+    SEND_LOCAL_LIST result: accepted | failed | not_supported
     | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted | occupied | rejected |
     unavailable; GET_CERTIFICATES certificates: [hash_data]; DELETE_CERTIFICATE result: accepted | not_found | failed;
     DATA_TRANSFER data. Any of them: perhaps_received, when the connection ended before the answer to what had been

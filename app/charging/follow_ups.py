@@ -8,6 +8,7 @@ MODULES: tuple[str, ...] = (
     "app.charging.upkeep.configuration",
     "app.charging.upkeep.device_model",
     "app.charging.upkeep.monitors",
+    "app.charging.upkeep.displays",
     "app.charging.upkeep.boot_recipe",
     "app.charging.session_status",
     "app.charging.reservations.reservations",

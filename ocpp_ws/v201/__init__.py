@@ -10,6 +10,7 @@ from ocpp_ws.dialect import Dialect
 from ocpp_ws.v201 import (
     authorization,
     boot,
+    displays,
     firmware,
     limits,
     metering,
@@ -38,7 +39,7 @@ HANDLERS: Mapping[str, Handler] = {
     "NotifyEVChargingNeeds": limits.ev_charging_needs,
     "NotifyEVChargingSchedule": notices.ev_charging_schedule,
     "ReportChargingProfiles": limits.report_charging_profiles,
-    "NotifyDisplayMessages": notices.noted,
+    "NotifyDisplayMessages": displays.notify_display_messages,
     "NotifyCustomerInformation": notices.noted,
     "ReservationStatusUpdate": reserving.reservation_status_update,
     "PublishFirmwareStatusNotification": notices.noted,

@@ -1,6 +1,6 @@
 """Messages that are kept in the communication log and confirmed; nothing here depends on them yet.
 
-OCPP 2.0.1 part 2: NotifyEVChargingSchedule (block K), NotifyDisplayMessages (O), NotifyCustomerInformation (N),
+OCPP 2.0.1 part 2: NotifyEVChargingSchedule (block K), NotifyCustomerInformation (N),
 PublishFirmwareStatusNotification (L), DataTransfer (P).
 """
 

@@ -102,6 +102,23 @@ REQUESTS_OF_201 = [
     ),
     (CommandName.CLEAR_MONITOR, {"monitor_id": 5}),
     (CommandName.GET_MONITORS, {}),
+    (CommandName.SET_DISPLAY_MESSAGE, {"number": 3, "content": "Hello", "format": "plain", "priority": "in_front"}),
+    (
+        CommandName.SET_DISPLAY_MESSAGE,
+        {
+            "number": 3,
+            "content": "https://h/p",
+            "format": "uri",
+            "priority": "always_front",
+            "state": "charging",
+            "language": "en",
+            "starts_at": AT,
+            "ends_at": AT,
+            "reference": "tx-41",
+        },
+    ),
+    (CommandName.GET_DISPLAY_MESSAGES, {}),
+    (CommandName.CLEAR_DISPLAY_MESSAGE, {"number": 3}),
 ]
 
 
