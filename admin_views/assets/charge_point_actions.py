@@ -11,6 +11,7 @@ from admin_views.assets import (
     display_part,
     local_list_part,
     monitor_actions,
+    network_action,
     security_actions,
     transfer_actions,
 )
@@ -137,6 +138,7 @@ ACTIONS = (
     *configuration.ACTIONS,
     *monitor_actions.ACTIONS,
     *display_part.ACTIONS,
+    *network_action.ACTIONS,
     *transfer_actions.ACTIONS,
     *charging_actions.ACTIONS,
     *charging_actions.STATION_ACTIONS,

@@ -69,6 +69,7 @@ class CommandName(StrEnum):
     # starts_at, ends_at, reference: of a session; words of app.charging.upkeep.displays
     GET_DISPLAY_MESSAGES = "get_display_messages"
     CLEAR_DISPLAY_MESSAGE = "clear_display_message"  # number
+    SET_NETWORK_PROFILE = "set_network_profile"  # slot, address, security: 0 … 3, timeout_s, interface: wired0 …
     SEND_LOCAL_LIST = "send_local_list"  # version, full, entries: [{id_tag, info | None}]
     GET_LOCAL_LIST_VERSION = "get_local_list_version"
     RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at; optional: parent
@@ -107,6 +108,7 @@ TITLES = {
     CommandName.SET_DISPLAY_MESSAGE: "Set display message",
     CommandName.GET_DISPLAY_MESSAGES: "Get display messages",
     CommandName.CLEAR_DISPLAY_MESSAGE: "Clear display message",
+    CommandName.SET_NETWORK_PROFILE: "Set network profile",
     CommandName.SEND_LOCAL_LIST: "Send local auth list",
     CommandName.GET_LOCAL_LIST_VERSION: "Get local list version",
     CommandName.RESERVE: "Reserve",
@@ -131,6 +133,7 @@ class Answer:
     GET_CHARGING_PROFILES result: coming | none; SET_MONITOR monitor_id; CLEAR_MONITOR result: accepted | not_found |
     rejected; GET_MONITORS and GET_DISPLAY_MESSAGES result: none, if there are none; SET_DISPLAY_MESSAGE result:
     accepted | format | priority | state | unknown_session | rejected; CLEAR_DISPLAY_MESSAGE as CLEAR_MONITOR;
+    SET_NETWORK_PROFILE result: accepted | rejected | failed;
     SEND_LOCAL_LIST result: accepted | failed | not_supported
     | version_mismatch; GET_LOCAL_LIST_VERSION version; RESERVE result: accepted | faulted | occupied | rejected |
     unavailable; GET_CERTIFICATES certificates: [hash_data]; DELETE_CERTIFICATE result: accepted | not_found | failed;

@@ -9,9 +9,9 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from app.assets.models import ChargePoint, NetworkProtocol
+from app.assets.models import ChargePoint, NetworkProtocol, SecurityProfile
 from app.charging.models import DisplayMessage, DisplayStatus
-from app.charging.upkeep import displays
+from app.charging.upkeep import displays, network_profiles
 from app.core.clock import utcnow
 from app.core.models import Action, ActionStatus
 from tests.support.charging import tag_of
@@ -195,3 +195,71 @@ def test_a_16_station_is_offered_none(house: House, app: Flask) -> None:
     olga = signed_in(app, house.operator())
     assert "Set Display Message" not in olga.get(f"{PAGE}/details/?id={old.id}").get_data(as_text=True)
     assert "has no messages" in olga.htmx(f"{PAGE}/displays/?id={old.id}").get_data(as_text=True)
+
+
+# ---------------------------------------------------------------------- where it connects to
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [("Accepted", ActionStatus.ACCEPTED), ("Rejected", ActionStatus.REJECTED), ("Failed", ActionStatus.FAILED)],
+)
+def test_an_operator_gives_a_station_a_connection(
+    house: House, app: Flask, charge_point: ChargePoint, wire: ScriptedStation, answer: str, status: ActionStatus
+) -> None:
+    olga = signed_in(app, house.operator())
+    olga.get(f"{PAGE}/details/?id={charge_point.id}")
+    run = f"{PAGE}/run/network_profile/?rowid={charge_point.id}"
+    dialog = olga.htmx(run).get_data(as_text=True)
+    assert "Warning" in dialog
+    assert "/ocpp" in dialog, "our own address is there already"
+    fields = {"slot": "2", "address": "wss://h.example/ocpp", "security": "2", "timeout_s": "30", "reason": "A move"}
+    fields["interface"] = "wireless0"
+    assert olga.send(run, {**fields, "slot": "two"}).status_code == 422
+    assert olga.send(run, fields).status_code == 200
+    call = wire.expect_call("SetNetworkProfile")
+    assert call.payload == {
+        "configurationSlot": 2,
+        "connectionData": {
+            "ocppVersion": "OCPP20",
+            "ocppTransport": "JSON",
+            "ocppCsmsUrl": "wss://h.example/ocpp",
+            "messageTimeout": 30,
+            "securityProfile": 2,
+            "ocppInterface": "Wireless0",
+        },
+    }
+    call.answer(status=answer)
+    asked = select(Action.status).filter_by(command="set_network_profile", charge_point_id=charge_point.id)
+    eventually(lambda: house.again().scalars(asked).all() == [status])
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"address": "https://h.example/"}, "begins with ws"),
+        ({"address": "wss://"}, "names a host"),
+        ({"address": "wss://h.example:port/"}, "no address"),
+        ({"address": "wss://cp:secret@h.example/"}, "no user, password"),
+        ({"address": "wss://h.example/" + "x" * 512}, "longer than"),
+        ({"address": "ws://h.example/"}, "need an address with wss"),
+        ({"security": SecurityProfile.BASIC}, "need an address with wss"),
+        ({"slot": -1}, "slot"),
+        ({"timeout_s": 0}, "time-out"),
+        ({"interface": "radio"}, "interface"),
+    ],
+)
+def test_a_connection_that_cannot_be_is_not_sent(
+    house: House, charge_point: ChargePoint, changed: dict[str, Any], said: str
+) -> None:
+    good = {"slot": 2, "address": "wss://h.example/ocpp", "timeout_s": 30, "interface": "wired0"}
+    profile = network_profiles.NetworkProfile(**{**good, "security": SecurityProfile.TLS_BASIC, **changed})
+    with pytest.raises(network_profiles.InvalidNetworkProfile, match=said):
+        network_profiles.set_network_profile(
+            house.session,
+            charge_point=charge_point,
+            profile=profile,
+            reason="A move",
+            actor=house.operator(),
+            now=utcnow(),
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from app.charging.commands import CommandName
 from ocpp_ws.outgoing import Outgoing
-from ocpp_ws.v201.outgoing import core, displays, lists, monitoring, security, smart_charging, upkeep
+from ocpp_ws.v201.outgoing import core, displays, lists, monitoring, network, security, smart_charging, upkeep
 
 MESSAGES: dict[CommandName, Outgoing] = {
     **core.MESSAGES,
@@ -14,6 +14,7 @@ MESSAGES: dict[CommandName, Outgoing] = {
     **security.MESSAGES,
     **monitoring.MESSAGES,
     **displays.MESSAGES,
+    **network.MESSAGES,
 }
 
 __all__ = ["MESSAGES"]
