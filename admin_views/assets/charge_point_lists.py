@@ -208,6 +208,7 @@ DETAILS = (
     Facts("Security", template="assets/_security_tab.html"),
     Facts("Advanced", template="assets/_advanced_tab.html"),
     Facts("Local Auth List", template="assets/_local_list_tab.html"),
+    Facts("Customers", template="assets/_customers_tab.html"),
     Facts("Partner", ("partner",)),
 )
 

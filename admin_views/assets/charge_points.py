@@ -18,6 +18,7 @@ from admin_views.assets.charge_point_cells import DETAIL_FORMATTERS, FORMATTERS
 from admin_views.assets.charge_point_import import ImportPages
 from admin_views.assets.charge_point_lists import COLUMN_LABELS, DETAILS, EXPORT, filters, related
 from admin_views.assets.configuration import ConfigurationMixin
+from admin_views.assets.customer_part import CustomerMixin
 from admin_views.assets.display_part import DisplayMixin
 from admin_views.assets.fields import tariff_groups
 from admin_views.assets.local_list_part import USERS as LIST_USERS
@@ -60,6 +61,7 @@ class ChargePointView(
     ScheduleMixin,
     ConfigurationMixin,
     DisplayMixin,
+    CustomerMixin,
     LiveList,
     BaseView,
 ):

@@ -70,6 +70,7 @@ class CommandName(StrEnum):
     GET_DISPLAY_MESSAGES = "get_display_messages"
     CLEAR_DISPLAY_MESSAGE = "clear_display_message"  # number
     SET_NETWORK_PROFILE = "set_network_profile"  # slot, address, security: 0 … 3, timeout_s, interface: wired0 …
+    CUSTOMER_INFORMATION = "customer_information"  # question, report, clear; optional: id_tag, customer
     SEND_LOCAL_LIST = "send_local_list"  # version, full, entries: [{id_tag, info | None}]
     GET_LOCAL_LIST_VERSION = "get_local_list_version"
     RESERVE = "reserve"  # network_id, reservation_id, id_tag, expires_at; optional: parent
@@ -109,6 +110,7 @@ TITLES = {
     CommandName.GET_DISPLAY_MESSAGES: "Get display messages",
     CommandName.CLEAR_DISPLAY_MESSAGE: "Clear display message",
     CommandName.SET_NETWORK_PROFILE: "Set network profile",
+    CommandName.CUSTOMER_INFORMATION: "Get customer information",
     CommandName.SEND_LOCAL_LIST: "Send local auth list",
     CommandName.GET_LOCAL_LIST_VERSION: "Get local list version",
     CommandName.RESERVE: "Reserve",

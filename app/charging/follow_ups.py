@@ -9,6 +9,7 @@ MODULES: tuple[str, ...] = (
     "app.charging.upkeep.device_model",
     "app.charging.upkeep.monitors",
     "app.charging.upkeep.displays",
+    "app.charging.upkeep.customer_information",
     "app.charging.upkeep.boot_recipe",
     "app.charging.session_status",
     "app.charging.reservations.reservations",

@@ -10,6 +10,7 @@ from ocpp_ws.dialect import Dialect
 from ocpp_ws.v201 import (
     authorization,
     boot,
+    customers,
     displays,
     firmware,
     limits,
@@ -40,7 +41,7 @@ HANDLERS: Mapping[str, Handler] = {
     "NotifyEVChargingSchedule": notices.ev_charging_schedule,
     "ReportChargingProfiles": limits.report_charging_profiles,
     "NotifyDisplayMessages": displays.notify_display_messages,
-    "NotifyCustomerInformation": notices.noted,
+    "NotifyCustomerInformation": customers.notify_customer_information,
     "ReservationStatusUpdate": reserving.reservation_status_update,
     "PublishFirmwareStatusNotification": notices.noted,
     "FirmwareStatusNotification": firmware.firmware_status_notification,

@@ -1,7 +1,6 @@
 """Messages that are kept in the communication log and confirmed; nothing here depends on them yet.
 
-OCPP 2.0.1 part 2: NotifyEVChargingSchedule (block K), NotifyCustomerInformation (N),
-PublishFirmwareStatusNotification (L), DataTransfer (P).
+OCPP 2.0.1 part 2: NotifyEVChargingSchedule (block K), PublishFirmwareStatusNotification (L), DataTransfer (P).
 """
 
 from __future__ import annotations

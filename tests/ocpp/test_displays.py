@@ -10,8 +10,8 @@ from flask import Flask
 from sqlalchemy import select
 
 from app.assets.models import ChargePoint, NetworkProtocol, SecurityProfile
-from app.charging.models import DisplayMessage, DisplayStatus
-from app.charging.upkeep import displays, network_profiles
+from app.charging.models import CustomerInformation, DisplayMessage, DisplayStatus
+from app.charging.upkeep import customer_information, displays, network_profiles
 from app.core.clock import utcnow
 from app.core.models import Action, ActionStatus
 from tests.support.charging import tag_of
@@ -263,3 +263,86 @@ def test_a_connection_that_cannot_be_is_not_sent(
             actor=house.operator(),
             now=utcnow(),
         )
+
+
+# ---------------------------------------------------------------------- what it keeps about a customer
+
+
+def told(wire: ScriptedStation, request: int, number: int, data: str, *, more: bool) -> None:
+    head = {"requestId": request, "generatedAt": stamp(), "seqNo": number, "tbc": more}
+    wire.call("NotifyCustomerInformation", {**head, "data": data})
+
+
+def questions(house: House, charge_point: ChargePoint) -> list[CustomerInformation]:
+    asked = select(CustomerInformation).filter_by(charge_point_id=charge_point.id).order_by(CustomerInformation.id)
+    return list(house.again().scalars(asked))
+
+
+def test_a_station_tells_what_it_keeps_about_a_customer(
+    house: House, app: Flask, charge_point: ChargePoint, wire: ScriptedStation
+) -> None:
+    olga = signed_in(app, house.operator())
+    olga.get(f"{PAGE}/details/?id={charge_point.id}")
+    run = f"{PAGE}/run/customer_information/?rowid={charge_point.id}"
+    fields = {"id_tag": "CARD-1", "customer": "", "what": "both", "reason": "The customer asked"}
+    assert olga.send(run, fields).status_code == 200
+    call = wire.expect_call("CustomerInformation")
+    (row,) = questions(house, charge_point)
+    assert call.payload == {
+        "requestId": row.id,
+        "report": True,
+        "clear": True,
+        "idToken": {"idToken": "CARD-1", "type": "ISO14443"},
+    }
+    call.answer(status="Accepted")
+    stranger = house.connect(house.station(protocol=NetworkProtocol("ocpp2.0.1")), subprotocols=("ocpp2.0.1",))
+    told(stranger, row.id, 0, "nothing of its", more=False)
+    told(wire, row.id, 1, "\u0000 on 3 May", more=True)
+    assert questions(house, charge_point)[0].content == "", "half of it says nothing yet"
+    told(wire, row.id, 0, "2 sessions", more=True)
+    told(wire, row.id, 2, "<b>", more=False)
+    (row,) = questions(house, charge_point)
+    assert (row.content, row.complete) == ("2 sessions on 3 May<b>", True)
+    page = olga.htmx(f"{PAGE}/customers/?id={charge_point.id}").get_data(as_text=True)
+    for said in ("CARD-1", "2 sessions on 3 May&lt;b&gt;", "Telling and forgetting"):
+        assert said in page
+
+
+def ask(house: House, charge_point: ChargePoint, **changed: Any) -> Action:
+    question = {"id_tag": None, "customer": "C-1", "report": False, "clear": True, **changed}
+    action = customer_information.ask(
+        house.session, charge_point=charge_point, **question, reason="Asked", actor=house.operator(), now=utcnow()
+    )
+    house.session.commit()
+    return action
+
+
+@pytest.mark.parametrize(("answer", "complete"), [("Accepted", True), ("Rejected", False), ("Invalid", False)])
+def test_a_station_that_only_forgets_tells_nothing(
+    house: House, charge_point: ChargePoint, wire: ScriptedStation, answer: str, complete: bool
+) -> None:
+    action = ask(house, charge_point)
+    call = wire.expect_call("CustomerInformation")
+    assert call.payload["customerIdentifier"] == "C-1"
+    call.answer(status=answer)
+    eventually(lambda: house.again().get_one(Action, action.id).status is not ActionStatus.PENDING)
+    told(wire, call.payload["requestId"], 0, "nobody asked", more=False)
+    (row,) = questions(house, charge_point)
+    assert (row.complete, row.content) == (complete, "")
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"customer": None}, "Enter an RFID tag"),
+        ({"id_tag": "x" * 37}, "at most 36"),
+        ({"clear": False}, "Choose whether"),
+    ],
+)
+def test_a_question_without_sense_is_not_sent(
+    house: House, charge_point: ChargePoint, changed: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(customer_information.InvalidQuestion, match=said):
+        ask(house, charge_point, **changed)
+    house.session.rollback()
+    assert not questions(house, charge_point)

@@ -119,6 +119,8 @@ REQUESTS_OF_201 = [
     ),
     (CommandName.GET_DISPLAY_MESSAGES, {}),
     (CommandName.CLEAR_DISPLAY_MESSAGE, {"number": 3}),
+    (CommandName.CUSTOMER_INFORMATION, {"question": 5, "report": True, "clear": False, "id_tag": "CARD1"}),
+    (CommandName.CUSTOMER_INFORMATION, {"question": 5, "report": False, "clear": True, "customer": "C-1"}),
     (
         CommandName.SET_NETWORK_PROFILE,
         {"slot": 2, "address": "wss://h/ocpp", "security": 2, "timeout_s": 30, "interface": "wireless0"},

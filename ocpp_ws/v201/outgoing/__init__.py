@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from app.charging.commands import CommandName
 from ocpp_ws.outgoing import Outgoing
-from ocpp_ws.v201.outgoing import core, displays, lists, monitoring, network, security, smart_charging, upkeep
+from ocpp_ws.v201.outgoing import (
+    core,
+    customers,
+    displays,
+    lists,
+    monitoring,
+    network,
+    security,
+    smart_charging,
+    upkeep,
+)
 
 MESSAGES: dict[CommandName, Outgoing] = {
     **core.MESSAGES,
@@ -15,6 +25,7 @@ MESSAGES: dict[CommandName, Outgoing] = {
     **monitoring.MESSAGES,
     **displays.MESSAGES,
     **network.MESSAGES,
+    **customers.MESSAGES,
 }
 
 __all__ = ["MESSAGES"]
