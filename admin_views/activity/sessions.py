@@ -24,7 +24,7 @@ from admin_views.crm.tag_links import tag_link
 from admin_views.widgets import cells
 from admin_views.widgets.chrome import icon
 from app.assets.models import ChargePoint, ChargingZone, Evse
-from app.charging import remote, session_status
+from app.charging import remote, session_cost, session_status
 from app.charging.commands import NotManaged
 from app.charging.flags import flag_labels
 from app.charging.lifecycle import RUNNING, LifecycleError, PaymentStatus
@@ -157,6 +157,24 @@ ASK = RemoteAction(
 )
 
 
+def show_cost(obj: ChargingSession, form: Any, *, reason: str, actor: Admin) -> Any:
+    """Show at the station what it costs so far."""
+    return session_cost.show_cost(db.session(), charging_session=obj, reason=reason, actor=actor, now=utcnow())
+
+
+SHOW_COST = RemoteAction(
+    "show_cost",
+    "Show Cost",
+    show_cost,
+    permission="stop",
+    icon="coin",
+    bulk=False,
+    available=ASK.available,
+    refusals=(session_cost.NoCost, NotManaged),
+    help="Sends the charge point what the session costs up to now, with VAT, for its display.",
+)
+
+
 class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     """One charge each."""
 
@@ -257,7 +275,7 @@ class ChargingSessionView(SessionPage, TimelinePart, LiveList, BaseView):
     load_options = ROW_OPTIONS
     form_columns = ("stop_note",)
     form_lookups = {"user": USERS}
-    actions = (STOP, ASK, *CORRECTIONS)
+    actions = (STOP, ASK, SHOW_COST, *CORRECTIONS)
 
     def list_context(self, page: Any) -> dict[str, Any]:
         """With the presets."""

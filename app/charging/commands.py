@@ -47,6 +47,7 @@ class CommandName(StrEnum):
     START_SESSION = "start_session"  # network_id, id_tag, session_id
     STOP_SESSION = "stop_session"  # session_id
     GET_SESSION_STATUS = "get_session_status"  # session_id, reference
+    SHOW_COST = "show_cost"  # session_id, reference, total: with VAT
     GET_CONFIGURATION = "get_configuration"  # keys: list, empty for all; base: all | configuration | summary
     GET_REPORT = "get_report"  # components: [name], criteria: [problems | active | available | enabled]
     CHANGE_CONFIGURATION = "change_configuration"  # key, value; attribute: actual | target | minimum | maximum
@@ -92,6 +93,7 @@ TITLES = {
     CommandName.START_SESSION: "Start session",
     CommandName.STOP_SESSION: "Stop session",
     CommandName.GET_SESSION_STATUS: "Get session status",
+    CommandName.SHOW_COST: "Show cost",
     CommandName.GET_CONFIGURATION: "Read configuration",
     CommandName.GET_REPORT: "Read components",
     CommandName.CHANGE_CONFIGURATION: "Change configuration",

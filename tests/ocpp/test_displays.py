@@ -346,3 +346,29 @@ def test_a_question_without_sense_is_not_sent(
         ask(house, charge_point, **changed)
     house.session.rollback()
     assert not questions(house, charge_point)
+
+
+# ---------------------------------------------------------------------- what a session costs
+
+
+def test_an_operator_shows_the_cost_of_a_session(
+    house: House, app: Flask, charge_point: ChargePoint, wire: ScriptedStation
+) -> None:
+    event = started("tx-8", tag_of(house.driver()))
+    wire.call("TransactionEvent", event)
+    (charge,) = house.charges(charge_point)
+    olga = signed_in(app, house.operator())
+    page = f"/activity/charging-sessions/details/?id={charge.id}"
+    assert "Show Cost" in olga.get(page).get_data(as_text=True)
+    run = f"/activity/charging-sessions/run/show_cost/?rowid={charge.id}"
+    assert olga.send(run, {"reason": "The driver asked"}).status_code == 200
+    call = wire.expect_call("CostUpdated")
+    assert call.payload["transactionId"] == "tx-8"
+    action = house.again().scalars(select(Action).filter_by(command="show_cost")).one()
+    assert f"Session {charge.id}: {action.request['total']} " in str(action.info)
+    assert call.payload["totalCost"] == float(action.request["total"])
+    call.answer()
+    asked = select(Action.status).filter_by(command="show_cost")
+    eventually(lambda: house.again().scalars(asked).all() == [ActionStatus.ANSWERED])
+    wire.call("TransactionEvent", {**event, "eventType": "Ended", "seqNo": 1, "triggerReason": "EVDeparted"})
+    assert "Show Cost" not in olga.get(page).get_data(as_text=True), "it is over"

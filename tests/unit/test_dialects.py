@@ -95,6 +95,7 @@ REQUESTS_OF_201 = [
     (CommandName.GET_REPORT, {"components": ["EVSE", "Connector"]}),
     (CommandName.GET_REPORT, {"criteria": ["problems", "enabled"]}),
     (CommandName.GET_SESSION_STATUS, {"session_id": 41, "reference": "tx-41"}),
+    (CommandName.SHOW_COST, {"session_id": 41, "reference": "tx-41", "total": "12.34"}),
     (CommandName.GET_CHARGING_PROFILES, {}),
     *(
         (CommandName.SET_MONITOR, {"key": "EVSE@1.Power", "kind": kind.value, "value": "20000", "severity": 5})

@@ -56,6 +56,11 @@ def _read_status(response: Payload) -> Answer:
     return Answer(ActionStatus.ANSWERED, response, facts=facts)
 
 
+def _cost(request: Payload) -> Payload:
+    """In the station's own currency; it has no other."""
+    return {"totalCost": float(request["total"]), "transactionId": reference_of(request)}
+
+
 MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.RESET: Outgoing("Reset", lambda r: {"type": "Immediate" if r["kind"] == "hard" else "OnIdle"}),
     CommandName.CHANGE_AVAILABILITY: Outgoing(
@@ -75,5 +80,6 @@ MESSAGES: dict[CommandName, Outgoing] = {
     CommandName.GET_SESSION_STATUS: Outgoing(
         "GetTransactionStatus", lambda r: {"transactionId": reference_of(r)}, _read_status
     ),
+    CommandName.SHOW_COST: Outgoing("CostUpdated", _cost, lambda response: Answer(ActionStatus.ANSWERED, response)),
     CommandName.DATA_TRANSFER: Outgoing("DataTransfer", data_transfer, read_transfer),
 }
