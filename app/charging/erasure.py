@@ -16,7 +16,7 @@ from app.billing import outstanding
 from app.billing.models import BalanceAccount, PaymentMethod, PaymentMethodStatus, Transaction
 from app.billing.payments import methods
 from app.charging.lifecycle import RUNNING
-from app.charging.models import ChargingSession, Reservation, ReservationStatus
+from app.charging.models import ChargingSession, CustomerInformation, Reservation, ReservationStatus
 from app.core.audit import record_change
 from app.core.messages import Mail, MessageStatus, SmsMessage
 from app.core.models import Action, Admin
@@ -48,6 +48,9 @@ def erase_personal_data(session: Session, *, user: User, reason: str, actor: Adm
     _forget_in_outboxes(session, user, email, phone, now)
     session.execute(delete(UserVerification).where(UserVerification.user_id == user.id))
     user.groups = []
+    shown = [tag.tag_id.upper() for tag in tags]
+    # what stations told about the person when they were asked
+    session.execute(delete(CustomerInformation).where(func.upper(CustomerInformation.id_tag).in_(shown)))
     for tag in tags:
         session.delete(tag)
     _blank(user, now)

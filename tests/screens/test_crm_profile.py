@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from app.billing.models import LedgerEntry
 from app.charging import erasure
 from app.charging.lifecycle import SessionStatus
-from app.charging.models import ChargingSession
+from app.charging.models import ChargingSession, CustomerInformation
 from app.core import settings
 from app.core.clock import utcnow
 from app.core.mail import queue_mail
@@ -302,6 +302,12 @@ def test_erasing_leaves_the_books_and_takes_the_person(olga: Visitor, session: S
     make.credited(session, alex, "20")
     evse = make_station(session, make_zone(session)).evses[0]
     charge = make_session(session, evse, started_at=NOW, user_id=alex.id, gross="3.60")
+    session.add(
+        CustomerInformation(
+            partner_id=1, charge_point_id=evse.charge_point_id, asked_at=NOW, id_tag="04aa77", content="Alex Petkov",
+            report=True, clear=False,
+        )
+    )  # fmt: skip
     queue_mail(session, key="x:1", recipient=alex.email, subject="Hello Alex", body="Dear Alex", now=utcnow())
     session.commit()
     # what is written elsewhere about the person
@@ -324,7 +330,16 @@ def test_erasing_leaves_the_books_and_takes_the_person(olga: Visitor, session: S
     assert (mail.recipient, mail.status.label) == (f"erased-{alex.id}@erased.invalid", "Cancelled")
     everything = "".join(
         str(session.execute(text(f"SELECT string_agg(t::text, ' ') FROM {table} t")).scalar())
-        for table in ("user_account", "rfid_tag", "audit_entry", "action", "mail", "sms_message", "user_verification")
+        for table in (
+            "user_account",
+            "rfid_tag",
+            "audit_entry",
+            "action",
+            "mail",
+            "sms_message",
+            "user_verification",
+            "customer_information",
+        )
     )
     for trace in ("alex.petkov", "Alexander", "Petkov", "Varna", "Sofia", "04AA77", "Alex blue", "812", "CB 1234"):
         assert trace not in everything, trace
