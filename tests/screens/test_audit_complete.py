@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import re
+from collections.abc import Iterator
 from typing import Any
 
+import psycopg
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
@@ -17,6 +19,8 @@ from app.core.models import Action, AuditEntry
 from tests.support.factories_dashboard import Visitor, counted_statements, make_admin, signed_in
 from tests.support.one_of_each import make_one_of_each
 
+#: what every system has
+SEEDED = ("partner", "vat_rate", "currency", "role")
 #: tables that hold no record of anybody's: logs, what pages remember, what is derived
 NO_RECORDS = ("audit_entry", "action", "admin_session", "alembic_version")
 
@@ -70,7 +74,20 @@ def writes(statements: list[str]) -> list[str]:
 
 
 @pytest.fixture
-def olga(clean: Flask, session: Session) -> Visitor:
+def seeds(session: Session, cleaner: psycopg.Connection[Any]) -> Iterator[None]:
+    """What every system has is changed by the walk, and put back: other tests lean on it."""
+    for table in SEEDED:
+        cleaner.execute(f"CREATE TEMP TABLE kept_{table} AS TABLE {table}")
+    yield
+    session.rollback()
+    for table in SEEDED:
+        cleaner.execute(f"DELETE FROM {table}")
+        cleaner.execute(f"INSERT INTO {table} OVERRIDING SYSTEM VALUE TABLE kept_{table}")
+        cleaner.execute(f"DROP TABLE kept_{table}")
+
+
+@pytest.fixture
+def olga(seeds: None, clean: Flask, session: Session) -> Visitor:
     make_one_of_each(session)
     return signed_in(clean, make_admin(session, email="walker@example.com"))
 

@@ -26,7 +26,7 @@ from tests.support.factories_dashboard import make_admin, sign_in_key
 from tests.support.one_of_each import make_one_of_each
 
 #: what answers without a session
-OPEN = {"auth.login", "auth.forgot", "health.healthz", "health.readyz", "health.metrics", "static"}
+OPEN = {"auth.login", "auth.forgot", "public.faq", "health.healthz", "health.readyz", "health.metrics", "static"}
 #: what a machine calls with a token of its own instead of a session and its CSRF token
 MACHINE = ("/api/", "/files/", "/webhooks/")
 ANONYMOUS, NOBODY = "anonymous", "no permission at all"
