@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import ROUND_HALF_UP, Context, Decimal, InvalidOperation
 from functools import lru_cache
 from itertools import islice
 from typing import Any, LiteralString
@@ -12,6 +14,7 @@ from psycopg import sql
 
 #: rows a statement; their values are in memory several times over
 BATCH_ROWS = 2_000
+_WIDE = Context(prec=100)
 
 
 @lru_cache(maxsize=64)
@@ -34,6 +37,22 @@ def _statement(table: str, columns: tuple[tuple[str, LiteralString], ...]) -> sq
     )
 
 
+def _digits(kind: str) -> Decimal | None:
+    """The last digit that a type like numeric(16,3) keeps; None for any other."""
+    scale = re.fullmatch(r"numeric\(\d+,(\d+)\)", kind)
+    return Decimal(1).scaleb(-int(scale[1])) if scale else None
+
+
+def _rounded(value: Any, to: Decimal | None) -> Any:
+    """As the column will have it: a station may say a number of more digits than PostgreSQL takes as a parameter."""
+    if to is None or not isinstance(value, Decimal) or not value.is_finite():
+        return value
+    try:
+        return value.quantize(to, ROUND_HALF_UP, _WIDE)
+    except InvalidOperation:
+        return value  # too large for any column: the database says so
+
+
 def insert_rows(
     cursor: psycopg.Cursor[Any], table: str, columns: Mapping[str, LiteralString], rows: Iterable[Sequence[Any]]
 ) -> int:
@@ -43,8 +62,10 @@ def insert_rows(
     """
     statement = _statement(table, tuple(columns.items()))
     count = 0
+    digits = [_digits(kind) for kind in columns.values()]
     left = iter(rows)
     while batch := list(islice(left, BATCH_ROWS)):
-        cursor.execute(statement, [list(values) for values in zip(*batch, strict=True)])
+        arrays = zip(digits, zip(*batch, strict=True), strict=True)
+        cursor.execute(statement, [[_rounded(each, to) for each in values] for to, values in arrays])
         count += len(batch)
     return count
